@@ -1,0 +1,95 @@
+"""The protocols between the engine and what can be plugged into it.
+
+One numerical convention everywhere: x = x0 + sigma * noise, and `denoise(x, sigma, cond)` returns the estimate of x0. How a
+network was trained (epsilon, v, flow) stays inside its base.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from models.job import AdapterUse, Job
+from models.spec import AdapterSpec, BaseSpec, PerceptSpec
+
+Progress = Callable[[int, int, str], None]           # (steps done, steps in all, what is happening)
+Cancel = Callable[[], bool]                          # True = stop as soon as possible
+
+
+def ignore_progress(done: int, total: int, what: str) -> None:
+    """The Progress of a caller that does not care."""
+
+
+def never_cancel() -> bool:
+    """The Cancel of a caller that waits to the end."""
+    return False
+
+
+@dataclass
+class Hooks:
+    """What an attached adapter adds to a render; every part is optional.
+
+    prepare(job, use): called once a render, before the first step; returns nothing, may cache by picture digest.
+    before_denoise(sigma): extra keyword inputs for the network at this step (e.g. residuals of a ControlNet).
+    decode(latents): replaces the base's decoder (e.g. a transparent or a tiny one).
+    """
+    prepare: Callable[[Job, AdapterUse], None] | None = None
+    before_denoise: Callable[[float], dict[str, Any]] | None = None
+    decode: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a base walks from noise to a picture: noise levels, high to low, without the final 0.
+
+    `stochastic`: fresh per-seed noise between steps (distilled students) instead of the deterministic DDIM step.
+    """
+    sigmas: tuple[float, ...]
+    stochastic: bool = False
+    guidance: float = 1.0
+
+
+class Base(Protocol):
+    """A resident generator. Tensors live on `device` in `dtype`."""
+    spec: BaseSpec
+    device: Any
+    dtype: Any
+    latent_channels: int
+    latent_px: int                                   # pixels a latent cell covers
+    network: Any                                     # the module adapters attach to (a UNet2DConditionModel or alike)
+
+    def plan(self, job: Job) -> Plan:
+        """Noise levels and guidance for this job; image-to-image starts part way down."""
+    def encode_prompt(self, text: str) -> Any:
+        """Conditioning of one prompt; cached by text."""
+    def batch_cond(self, conds: Sequence[Any]) -> Any:
+        """Conditionings of the samples of one batch, stacked."""
+    def encode(self, rgb: Tensor) -> Tensor:
+        """[B, 3, H, W] in [0, 1] -> latents [B, C, H/latent_px, W/latent_px]."""
+    def denoise(self, x: Tensor, sigma: float, cond: Any, extra: dict[str, Any]) -> Tensor:
+        """The estimate of x0 for x = x0 + sigma * noise; `extra` comes from Hooks.before_denoise."""
+    def decode(self, latents: Tensor) -> Tensor:
+        """latents -> [B, 3 or 4, H, W] in [0, 1]."""
+    def bytes_resident(self) -> int:
+        """Bytes of weights and caches held."""
+
+
+class Adapter(Protocol):
+    """Something attached to a base and detached again without a trace."""
+    spec: AdapterSpec
+
+    def set_strength(self, strength: float) -> None:
+        """A knob: never re-attaches. 0 is the identity."""
+    def attach(self, base: Base) -> AbstractContextManager[Hooks]:
+        """Leaving the context restores the base bit for bit."""
+
+
+class Percept(Protocol):
+    """A network that looks: same residency rules as a base."""
+    spec: PerceptSpec
+
+    def look(self, rgb: Tensor) -> Tensor:
+        """[B, 3, H, W] in [0, 1] -> what it sees (a mask, edges, an embedding)."""

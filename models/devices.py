@@ -1,0 +1,69 @@
+"""Device, number format and free memory. The only file that says "cuda"."""
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where tensors live and in which format networks run."""
+    name: str                                        # "cpu", "cuda", "mps"
+    dtype: torch.dtype
+
+    @property
+    def channels_last(self) -> bool:
+        return self.name != "mps"
+
+
+def pick_device(name: str | None = None) -> Device:
+    """The named device, or the best one there is. bf16 where the hardware multiplies it, else fp32."""
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    if name == "cuda":
+        return Device(name, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
+    if name == "mps":
+        return Device(name, torch.float16)
+    return Device(name, torch.bfloat16 if cpu_has_fast_bf16() else torch.float32)
+
+
+def cpu_has_fast_bf16() -> bool:
+    """True where oneDNN has bf16 matrix instructions (AVX512-BF16 or AMX); elsewhere bf16 is emulated and slower than fp32."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _cpu_flag("avx512_bf16", "amx_bf16")
+
+
+def _cpu_flag(*names: str) -> bool:
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as f:
+            flags = next((line.split() for line in f if line.startswith("flags")), [])
+        return any(n in flags for n in names)
+    except OSError:
+        return False
+
+
+def free_bytes(device: str) -> int:
+    """Memory that may still be taken on `device`."""
+    if device == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    try:
+        with open("/proc/meminfo", encoding="ascii") as f:
+            values = dict(line.split(":") for line in f)
+        return int(values["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def release_cached(device: str) -> None:
+    """Give cached allocator blocks back after an eviction."""
+    if device == "cuda":
+        torch.cuda.empty_cache()
+
+
+def describe(device: Device) -> str:
+    """One line for people: name, format and, on a card, which."""
+    kind = str(device.dtype).removeprefix("torch.")
+    if device.name == "cuda":
+        return f"cuda ({torch.cuda.get_device_name()}, {kind})"
+    return f"{device.name} ({torch.get_num_threads()} threads, {kind})"

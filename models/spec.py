@@ -1,0 +1,86 @@
+"""What a base, adapter or percept says of itself before a byte of it is loaded. Reading a spec imports nothing slow."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Arch:
+    """Where an adapter fits: `family` names the network, `context_dim` and `latent_channels` must match too."""
+    family: str
+    context_dim: int
+    latent_channels: int
+
+    def __str__(self) -> str:
+        return f"{self.family} (text width {self.context_dim}, {self.latent_channels} latent channels)"
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file: in `assets/` when `repo` is empty, else on the hub. sha256 "" = not checked (a user's own file)."""
+    file: str
+    bytes: int = 0
+    sha256: str = ""
+    repo: str = ""
+
+
+@dataclass(frozen=True)
+class Style:
+    """A look the base was trained on; `phrase` is appended to the prompt."""
+    id: str
+    title: str
+    phrase: str
+
+
+@dataclass(frozen=True)
+class BaseSpec:
+    """What a base can do. Tabs enable just what is listed and say why the rest is off."""
+    id: str
+    title: str
+    arch: Arch
+    files: tuple[WeightFile, ...]
+    bytes: int                                       # resident size
+    native_px: tuple[int, ...] = (256,)              # sides it was trained at
+    multiple_px: int = 16                            # sides are rounded to this
+    min_px: int = 64
+    max_px: int = 1024
+    min_steps: int = 1
+    max_steps: int = 4
+    default_steps: int = 1
+    default_guidance: float = 1.0
+    negative_prompt: bool = False
+    image_to_image: bool = True
+    inpainting: bool = False
+    rgba: bool = False
+    control_kinds: tuple[str, ...] = ()
+    reference_images: bool = False
+    styles: tuple[Style, ...] = ()
+    knows: str = ""                                  # one sentence for people
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """What an adapter needs and takes. Two adapters whose `claims` meet cannot be attached together; `order` sorts the rest."""
+    id: str
+    title: str
+    kind: str                                        # "lora", "control", "image_prompt", ...
+    arch: Arch
+    files: tuple[WeightFile, ...]
+    bytes: int
+    needs_image: bool = False
+    claims: tuple[str, ...] = ()
+    order: int = 50
+    max_strength: float = 1.5
+    knows: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class PerceptSpec:
+    """A network that looks instead of paints."""
+    id: str
+    title: str
+    files: tuple[WeightFile, ...]
+    bytes: int
+    licence: str = ""
