@@ -126,7 +126,8 @@ def _concept_scores(painted: Painted, real: Real, judge: Judge, what: str) -> di
 def measure(painted: Painted, real: Real) -> dict[str, Score]:
     concept, style = judges(real)
     out = {}
-    for kind, what in ((KNOWN, "concept"), (PAIR, "concept in an unseen style"), (UNSEEN, "unseen concept"), (STICKER, "sticker's concept")):
+    for kind, what in ((KNOWN, "concept"), (PAIR, "concept in an unseen style"), (UNSEEN, "unseen concept"),
+                       (STICKER, "concept of a sticker")):
         out |= _concept_scores(painted.of(kind), real, concept, what)
     styled = painted.of(KNOWN, PAIR, UNSEEN, STICKER)
     if len(styled):

@@ -77,7 +77,8 @@ def measure(painted: Painted, real: Real) -> dict[str, Score]:
     reference = _reference(real, painted.wanted)
     mean, basis = pca(real.plain, min(DIMS, real.plain.shape[1]))
     distance = frechet_interval((painted.features - mean) @ basis, (reference - mean) @ basis)
-    return {"Fréchet distance ↓": distance, "kernel distance (KID) x 1000 ↓": Score(1000 * kernel_distance(painted.features, reference))}
+    kernel = Score(1000 * kernel_distance(painted.features, reference))
+    return {"Fréchet distance ↓": distance, "kernel distance (KID) x 1000 ↓": kernel}
 
 
 METRIC = Metric("frechet", measure)

@@ -32,8 +32,8 @@ class Painted:
 
     def of(self, *kinds: str) -> "Painted":
         """Only the rows of these kinds."""
-        rows = np.isin(self.kinds, kinds)
-        return Painted(self.pictures[rows], self.features[rows], self.wanted[rows], self.styles[rows], self.kinds[rows], self.real)
+        r = np.isin(self.kinds, kinds)
+        return Painted(self.pictures[r], self.features[r], self.wanted[r], self.styles[r], self.kinds[r], self.real)
 
     def __len__(self) -> int:
         return len(self.wanted)

@@ -1,4 +1,4 @@
-"""The real drawings as the metrics see them: several views of each, their features, small thumbnails; computed once, kept on disk."""
+"""The real drawings as the metrics see them: views of each, their features, small thumbnails; computed once, kept on disk."""
 from __future__ import annotations
 
 import hashlib
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.lab.files import write_atomic
 from models.lab.items import STICKER_SOURCES, Item, stable_hash
 from models.lab.metrics.features import FeatureNet, features
 from models.lab.pictures import BACKGROUNDS, may_flip, over, place, rng_for, sticker
@@ -72,10 +73,11 @@ def _cached(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
     if path.exists():
         return np.load(path)
     array = make()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part.npy")
-    np.save(part, array)
-    part.rename(path)
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as f:
+            np.save(f, array)
+    write_atomic(path, write)
     return array
 
 
@@ -93,7 +95,7 @@ def _thumbs(items: Sequence[Item], rgba: np.ndarray) -> np.ndarray:
 
 
 def load_real(items: Sequence[Item], rgba: np.ndarray, cache: Path, net: FeatureNet, say: Callable[[str], None] = print) -> Real:
-    """`rgba` uint8 [N, 256, 256, 4] row for row with `items`. The cache's name carries the items, so another set starts afresh."""
+    """`rgba` uint8 [N, 256, 256, 4] row for row with `items`. The names in the cache carry a digest of the keys."""
     digest = hashlib.sha256("\n".join(i.key for i in items).encode()).hexdigest()[:10]
     at = lambda name: cache / f"{digest}-{name}.npy"
     make = lambda kind: lambda: _view_features(net, items, rgba, kind, say)
