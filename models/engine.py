@@ -1,0 +1,221 @@
+"""The engine turns a Job into pixels. One verb, `render`; everything else is lifetime.
+
+Path of a job: check -> lease the base with its adapters -> text -> picture to latents -> noise -> walk down -> decode -> uint8.
+"""
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models import pixels
+from models.catalog import Catalog, styled
+from models.contracts import Base, Cancel, Hooks, Plan, Progress, ignore_progress, never_cancel
+from models.devices import describe, pick_device
+from models.errors import Cancelled
+from models.job import AdapterUse, Extent, Job, Result, Timings
+from models.memory import Resident
+from models.registry import Registry
+from models.sampling import noise, run
+
+FIRST_FRESH_STREAM = 1                               # noise stream 0 starts a picture, stream i refreshes it after step i
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """What a status line or `doctor` shows."""
+    device: str
+    dtype: str
+    budget_bytes: int
+    used_bytes: int
+    resident: tuple[Resident, ...]
+
+
+@dataclass
+class Clock:
+    """Milliseconds by stage, summed."""
+    ms: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def time(self, stage: str):
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - start) * 1e3
+
+
+@dataclass
+class Brush:
+    """What one render needs at hand: the leased base, its hooks, and the caller's two callbacks."""
+    base: Base
+    hooks: list[tuple[AdapterUse, Hooks]]
+    plan: Plan
+    progress: Progress
+    cancel: Cancel
+
+    def before_step(self, i: int) -> None:
+        if self.cancel():
+            raise Cancelled()
+        self.progress(i, len(self.plan.sigmas), "painting")
+
+    def extra(self, sigma: float) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for _, hook in self.hooks:
+            out |= hook.before_denoise(sigma) if hook.before_denoise else {}
+        return out
+
+    def decode(self, latents: Tensor) -> Tensor:
+        own = [h.decode for _, h in self.hooks if h.decode]
+        return own[-1](latents) if own else self.base.decode(latents)
+
+
+class Engine:
+    """Thread-safe; one render at a time. Loads nothing until the first render or warm()."""
+
+    def __init__(self, catalog: Catalog, registry: Registry) -> None:
+        self.catalog, self.registry = catalog, registry
+        self._painting = threading.Lock()
+
+    def render(self, job: Job, progress: Progress = ignore_progress, cancel: Cancel = never_cancel) -> Result:
+        """Pixels uint8 [len(job.seeds), H, W, 3 or 4] of `job`. Raises StudioError; Cancelled within one step of cancel()."""
+        self.catalog.check(job)
+        clock = Clock()
+        with clock.time("total"):
+            with clock.time("queue"):
+                self._painting.acquire()
+            try:
+                if cancel():
+                    raise Cancelled()
+                painted, notes = self._paint(job, progress, cancel, clock)
+            finally:
+                self._painting.release()
+        return Result(painted, job, Timings(**{f"{k}_ms": v for k, v in clock.ms.items()}), notes)
+
+    @torch.inference_mode()
+    def _paint(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
+        with ExitStack() as held:
+            with clock.time("load"):
+                progress(0, 0, "loading")
+                base, hooks = held.enter_context(self.registry.lease(job.base, self.catalog.in_order(job)))
+            return self._paint_with(Brush(base, hooks, base.plan(job), progress, cancel), job, clock)
+
+    @staticmethod
+    def _paint_with(brush: Brush, job: Job, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
+        base = brush.base
+        with clock.time("text"):
+            cond, notes = _condition(base, job, brush.plan)
+            for use, hook in brush.hooks:
+                if hook.prepare:
+                    hook.prepare(job, use)
+        with clock.time("encode"):
+            given, mask = _given(base, job)
+        if given is not None and not brush.plan.sigmas:
+            latents = given
+        else:
+            with clock.time("denoise"):
+                latents = _walk(brush, job, cond, given, mask)
+        if brush.cancel():
+            raise Cancelled()
+        with clock.time("decode"):
+            picture = _put_back(brush.decode(latents), job)
+            painted = pixels.to_uint8(picture)
+        brush.progress(len(brush.plan.sigmas), len(brush.plan.sigmas), "done")
+        return painted, notes
+
+    def warm(self, base_id: str) -> None:
+        """Load a base and paint one throwaway picture, so that the first real one is quick."""
+        spec = self.catalog.base(base_id).spec
+        side_px = spec.native_px[0]
+        self.render(Job(base=base_id, prompt="warm", steps=spec.default_steps, extent=Extent(side_px, side_px)))
+
+    def status(self) -> EngineStatus:
+        resident = self.registry.resident()
+        device = self.registry.device
+        return EngineStatus(describe(device), str(device.dtype).removeprefix("torch."), self.registry.budget_bytes,
+                            sum(r.bytes for r in resident), resident)
+
+    def close(self) -> None:
+        """Wait for the running render, then drop everything."""
+        with self._painting:
+            self.registry.close()
+
+
+def _condition(base: Base, job: Job, plan: Plan) -> tuple[Any, tuple[str, ...]]:
+    """(cond, uncond or None) batched over the seeds, and notes about the prompt."""
+    count = len(job.seeds)
+    one = base.encode_prompt(styled(base.spec, job.prompt, job.style))
+    cond = base.batch_cond([one] * count)
+    uncond = base.batch_cond([base.encode_prompt(job.negative)] * count) if plan.guidance != 1 else None
+    notes = ("The prompt is longer than this base can read; its end was left out.",) if getattr(one, "truncated", False) else ()
+    return (cond, uncond), notes
+
+
+def _given(base: Base, job: Job) -> tuple[Tensor | None, Tensor | None]:
+    """Latents [1, C, h, w] of the job's image and its mask [1, 1, h, w] on the latent grid, where there are any."""
+    if job.image is None:
+        return None, None
+    rgb = pixels.to_tensor(pixels.cover(pixels.flatten(job.image), job.extent), base.device, base.dtype)
+    latents = base.encode(rgb).float()
+    if job.mask is None:
+        return latents, None
+    mask = pixels.to_tensor(_mask(job), base.device)
+    return latents, torch.nn.functional.max_pool2d(mask, base.latent_px)
+
+
+def _mask(job: Job) -> Any:
+    """The job's mask as one channel of the job's size; RGB masks count by their first channel."""
+    one = pixels.Picture.from_array(job.mask.array[..., :1])
+    return pixels.cover(one, job.extent)
+
+
+def _start(base: Base, job: Job, sigma: float, given: Tensor | None) -> Tensor:
+    shape = (base.latent_channels, job.extent.height // base.latent_px, job.extent.width // base.latent_px)
+    eps = noise(job.seeds, shape).to(base.device)
+    return sigma * eps if given is None else given + sigma * eps
+
+
+def _walk(brush: Brush, job: Job, cond: Any, given: Tensor | None, mask: Tensor | None) -> Tensor:
+    """From noise (and the given latents) down the plan's sigmas to x0 [B, C, h, w]."""
+    base, plan = brush.base, brush.plan
+    with_prompt, without = cond
+
+    def denoise(x: Tensor, sigma: float) -> Tensor:
+        extra = brush.extra(sigma)
+        x0 = base.denoise(x, sigma, with_prompt, extra)
+        if without is not None:
+            plain = base.denoise(x, sigma, without, extra)
+            x0 = plain + plan.guidance * (x0 - plain)
+        return x0 if mask is None else given + (x0 - given) * mask
+
+    x = _start(base, job, plan.sigmas[0], given if job.strength < 1 or mask is not None else None)
+    fresh = (lambda i: noise(job.seeds, x.shape[1:], stream=FIRST_FRESH_STREAM + i).to(x.device)) if plan.stochastic else None
+    return run(denoise, x, plan.sigmas, fresh, brush.before_step)
+
+
+def _put_back(picture: Tensor, job: Job) -> Tensor:
+    """Outside the mask the given picture stays exactly; the seam is feathered over a few pixels inside it."""
+    if job.mask is None:
+        return picture
+    given = pixels.to_tensor(pixels.cover(pixels.flatten(job.image), job.extent), str(picture.device), picture.dtype)
+    mask = pixels.to_tensor(_mask(job), str(picture.device), picture.dtype)
+    soft = torch.nn.functional.avg_pool2d(mask, 9, 1, 4, count_include_pad=False) * mask
+    rgb = pixels.blend(given, picture[:, :3], soft)
+    return torch.cat([rgb, picture[:, 3:]], 1)
+
+
+def open_engine(budget_bytes: int | None = None, cache_dir: Path | None = None, device: str | None = None,
+                bases: Sequence[str] = ()) -> Engine:
+    """An engine over everything the catalog finds; `bases` adds a user's own checkpoints (paths or hub ids)."""
+    catalog = Catalog()
+    for source in bases:
+        catalog.resolve_base(source)
+    return Engine(catalog, Registry(catalog, pick_device(device), budget_bytes, cache_dir))
