@@ -1,0 +1,160 @@
+"""The web app: finds the tabs, lays them out, serves them."""
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr  # noqa: E402  (the variable above must be set first)
+from starlette.middleware import Middleware
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.requests import Request
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from models.errors import BadInput, StudioError
+from studio.library.store import Library
+from studio.settings import Settings
+from studio.tab import Tab, TabContext, discover_tabs
+from studio.theme import CSS_FILE, studio_theme
+
+TITLE = "Onestroke"
+PORTS_TRIED = 100
+MAX_UPLOAD = "64mb"
+TEMP_AGE_S = (3600, 86400)
+MASTHEAD = '<div class="os-masthead"><span class="os-seal" aria-hidden="true"></span><h1>Onestroke</h1></div>'
+
+
+class HostGuard:
+    """Refuses requests whose Host is neither an address nor a name of this machine. A page of a foreign site that points its
+    name here (DNS rebinding) always comes by name."""
+
+    def __init__(self, app: ASGIApp, names: tuple[str, ...] = ()) -> None:
+        self.app, self.names = app, ("localhost", *names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket") and not self.trusts(dict(scope["headers"]).get(b"host", b"").decode("latin-1")):
+            await PlainTextResponse("This host name is not served here.", 400)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def trusts(self, host: str) -> bool:
+        name = host[1:host.find("]")] if host.startswith("[") else host.rsplit(":", 1)[0] if ":" in host else host
+        try:
+            ipaddress.ip_address(name)
+            return True
+        except ValueError:
+            return any(name == known or (known.startswith("*") and name.endswith(known[1:])) for known in self.names)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running studio. `close()` stops the server and everything behind it."""
+    url: str
+    blocks: gr.Blocks
+    ctx: TabContext
+
+    def close(self) -> None:
+        self.blocks.close(verbose=False)
+        for closer in self.ctx.closers:
+            closer()
+        self.ctx.engine.close()
+        self.ctx.library.close()
+
+
+def build_app(ctx: TabContext) -> gr.Blocks:
+    """Every discovered tab in one page. A tab whose needs no base meets says so instead."""
+    with gr.Blocks(title=TITLE, fill_width=True, delete_cache=TEMP_AGE_S, analytics_enabled=False) as blocks:
+        gr.HTML(MASTHEAD, js_on_load=None, apply_default_css=False, elem_id="os-top")
+        with gr.Tabs(elem_id="os-tabs"):
+            for tab in discover_tabs():
+                with gr.Tab(tab.title, id=tab.id, elem_id=f"os-tab-{tab.id}"):
+                    _build_tab(tab, ctx)
+        ctx.handoff.complete()
+    ctx.routes.append(Route("/studio/library/{name}.png", _picture_route(ctx.library)))
+    return blocks
+
+
+def _build_tab(tab: Tab, ctx: TabContext) -> None:
+    if missing := tab.missing(ctx.engine.catalog.bases):
+        gr.Markdown(f"**{tab.title}** needs a model that can do this: {', '.join(missing).replace('_', ' ')}. None of the installed ones can.")
+    else:
+        tab.build(ctx)
+
+
+def _picture_route(library: Library) -> Any:
+    """Kept pictures by their unguessable id."""
+    def picture(request: Request) -> Response:
+        try:
+            item = library.item(request.path_params["name"])
+        except BadInput as error:
+            return PlainTextResponse(str(error), 404)
+        return FileResponse(item.path, media_type="image/png", filename=f"onestroke-{item.id}.png")
+    return picture
+
+
+def library_folder(settings: Settings) -> Path:
+    """Where kept pictures live."""
+    return Path(settings.cache_dir).expanduser() / "library"
+
+
+def free_port(host: str, wished: int) -> int:
+    """`wished` or the next port that nobody listens on."""
+    for port in range(wished, wished + PORTS_TRIED):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                return port
+            except OSError:
+                continue
+    raise StudioError(f"No free port in {wished}..{wished + PORTS_TRIED - 1}.", "Choose another with --port.")
+
+
+def start(ctx: TabContext) -> Served:
+    """Build and serve in background threads; returns when the page answers."""
+    settings = ctx.settings
+    blocks = build_app(ctx)
+    names = (socket.gethostname(), f"{socket.gethostname()}.local", *(("*.gradio.live",) if settings.share else ()))
+    _, local_url, share_url = blocks.queue(max_size=64).launch(
+        server_name=settings.host, server_port=free_port(settings.host, settings.port), share=settings.share, prevent_thread_lock=True,
+        quiet=True, ssr_mode=False, run_history=False, footer_links=[], enable_monitoring=False, max_file_size=MAX_UPLOAD, show_error=True,
+        theme=studio_theme(), css_paths=[CSS_FILE], inbrowser=settings.open_browser,
+        app_kwargs={"routes": ctx.routes, "middleware": [Middleware(HostGuard, names=names)], "docs_url": None, "redoc_url": None,
+                    "openapi_url": None})
+    return Served(share_url or local_url, blocks, ctx)
+
+
+def open_context(settings: Settings) -> TabContext:
+    """The engine and library that these settings ask for."""
+    from models.engine import open_engine                                # torch comes in here, not when this file is imported
+
+    engine = open_engine(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir)
+    return TabContext(engine, settings, Library(library_folder(settings)))
+
+
+def serve(settings: Settings) -> None:
+    """Open the studio, print its address, and stay until interrupted."""
+    ctx = open_context(settings)
+    served = start(ctx)
+    print(f"{TITLE} is open at {served.url}", flush=True)
+    threading.Thread(target=_warm, args=(ctx,), name="warm", daemon=True).start()
+    try:
+        served.blocks.block_thread()
+    finally:
+        served.close()
+
+
+def _warm(ctx: TabContext) -> None:
+    """Load the first base before the first stroke asks for it; a failure shows when a picture is asked for."""
+    base = ctx.settings.base or next(iter(ctx.engine.catalog.bases))
+    try:
+        ctx.engine.warm(base)
+    except StudioError as error:
+        print(error, flush=True)

@@ -1,0 +1,34 @@
+"""The knobs of the live tab as one checked value, as the page sends them."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+
+from models.errors import BadInput
+
+_TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool}
+
+
+@dataclass(frozen=True)
+class Controls:
+    """`strength`: 0 keeps the drawing, 1 ignores it. `refine`: render again at the base's most steps when the hand rests."""
+    prompt: str = ""
+    negative: str = ""
+    style: str = ""
+    base: str = "embedded"
+    seed: int = 0
+    steps: int = 1
+    strength: float = 0.6
+    refine: bool = True
+
+    def updated(self, values: dict) -> Controls:
+        """A copy with the page's values. Unknown names and wrong kinds are refused, nothing is changed then."""
+        kinds = {f.name: _TYPES[f.type] for f in fields(self)}
+        for name, value in values.items():
+            if name not in kinds:
+                raise BadInput(f"The live tab has no setting called {str(name)[:40]!r}.")
+            if not isinstance(value, kinds[name]) or (isinstance(value, bool) and kinds[name] is not bool):
+                raise BadInput(f"The setting {name} cannot be {str(value)[:40]!r}.")
+        return replace(self, **values)
+
+    def to_dict(self) -> dict:
+        return asdict(self)

@@ -1,0 +1,283 @@
+// The live tab's page: wires the hand, the keys and the buttons to the paper, and the frames to the picture.
+import { Hand } from './hand.js';
+import { Meter } from './meter.js';
+import { Paper, SIDE } from './paper.js';
+import { pictureIn, place, readPicture } from './pictures.js';
+import { clientName, loadCanvas, saveCanvas, saveSettings } from './store.js';
+import { Strip } from './strip.js';
+import { View } from './view.js';
+import { Wire } from './wire.js';
+
+const SAVE_MS = 250;
+const NOTICE_MS = 9000;
+
+class Live {
+  /** element: the stage; server: Gradio's server functions; config: {names, sent, defaults}; changed(): settings must be shown anew; send(frame, to). */
+  constructor({ element, server, config, changed, send }) {
+    Object.assign(this, { element, config, shown: changed, send });
+    this.client = clientName();
+    this.find = (selector) => element.querySelector(selector);
+    this.paper = new Paper(this.find('.os-canvas'), (box) => this.drawn(box));
+    this.view = new View(this.find('.os-paper'), this.paper.canvas, (zoom) => this.zoomed(zoom));
+    this.wire = new Wire(this.paper, () => server.mint(), this.client, {
+      state: (state, reason) => this.state(state, reason), frame: (header, blob) => this.frame(header, blob), message: (m) => this.message(m),
+    });
+    this.meter = new Meter(document.querySelector('#os-meter'));
+    this.strip = new Strip(this.find('.os-strip'), { select: (frame) => this.look(frame) });
+    this.hand = new Hand(this);
+    this.picture = this.find('.os-picture').getContext('2d', { alpha: false });
+    this.settings = { ...config.defaults };
+    this.newest = 0;
+    this.listen();
+  }
+
+  async start(saved) {
+    this.settings = { ...this.settings, ...Object.fromEntries(Object.entries(saved).filter(([name]) => this.config.names.includes(name))) };
+    this.wire.settings = this.forServer;
+    const image = await loadCanvas(this.client).catch(() => undefined);
+    if (image) this.paper.adopt(image);
+    this.shown();
+    await this.wire.connect();
+  }
+
+  listen() {
+    const actions = {
+      undo: () => this.paper.undo(), redo: () => this.paper.redo(), clear: () => this.paper.clear(), fit: () => this.view.reset(),
+      load: () => this.find('.os-file').click(), keep: () => this.keep(), restore: () => this.restore(), take: () => this.take(),
+    };
+    this.actions = actions;
+    this.element.addEventListener('click', ({ target }) => {
+      const action = target.closest('[data-do]')?.dataset.do;
+      if (action) actions[action]();
+      const to = target.closest('[data-send]')?.dataset.send;
+      if (to && this.strip.current) this.send(this.strip.current.id, to);
+    });
+    this.find('.os-file').addEventListener('change', (e) => { this.load(e.target.files[0]); e.target.value = ''; });
+    addEventListener('paste', (e) => this.pasted(e));
+    this.element.addEventListener('dragover', (e) => { e.preventDefault(); this.element.classList.add('is-dropping'); });
+    this.element.addEventListener('dragleave', () => this.element.classList.remove('is-dropping'));
+    this.element.addEventListener('drop', (e) => { e.preventDefault(); this.element.classList.remove('is-dropping'); this.load(pictureIn(e.dataTransfer)); });
+    addEventListener('pagehide', () => this.save());
+  }
+
+  // ---- the drawing
+
+  drawn(box) {
+    this.wire.change(box, this.hand.now ?? performance.now());
+    if (this.strip.selected) this.strip.select(null);
+    if (this.paper.stroke) return;
+    this.wire.flush();
+    this.settled();
+  }
+
+  /** No stroke is running: the undo buttons and the stored copy follow. */
+  settled() {
+    this.find('[data-do=undo]').disabled = !this.paper.past.length;
+    this.find('[data-do=redo]').disabled = !this.paper.future.length;
+    clearTimeout(this.saving);
+    this.saving = setTimeout(() => this.save(), SAVE_MS);
+    this.working();
+  }
+
+  save() {
+    if (this.paper.stroke) return;
+    saveCanvas(this.client, this.paper.read()).catch(() => this.notice('This browser keeps no data, so a reload would lose the drawing.', 'warn'));
+  }
+
+  zoomed(zoom) {
+    this.find('.os-zoom').textContent = `${Math.round(zoom * 100)}%`;
+    this.element.classList.toggle('is-zoomed', zoom > 1);
+  }
+
+  pasted(e) {
+    const file = pictureIn(e.clipboardData);
+    if (!file || e.defaultPrevented) return;
+    e.preventDefault();
+    this.load(file);
+  }
+
+  async load(file) {
+    if (!file) return;
+    try {
+      const bitmap = await readPicture(file);
+      this.paper.replace((ink) => place(ink, bitmap));
+      bitmap.close();
+      this.wire.flush();
+      this.notice('');
+    } catch (error) {
+      this.notice(error.message, 'error');
+    }
+  }
+
+  // ---- settings: Gradio's controls -> here -> server, and back after a restore
+
+  /** values in the order of config.names, as Gradio hands them over. */
+  change(values) {
+    const given = Object.fromEntries(this.config.names.map((name, i) => [name, values[i]]).filter(([, value]) => value !== null && value !== undefined));
+    this.settings = { ...this.settings, ...given };
+    saveSettings(this.settings);
+    this.tell();
+  }
+
+  /** The settings that decide a picture; the rest is the page's own business. */
+  get forServer() { return Object.fromEntries(this.config.sent.map((name) => [name, this.settings[name]])); }
+
+  tell() { if (this.wire.set(this.forServer, performance.now())) this.working(); }
+
+  values() { return this.config.names.map((name) => this.settings[name]); }
+
+  rollSeed() {
+    this.settings = { ...this.settings, seed: Math.floor(Math.random() * 2 ** 31) };
+    this.tell();
+    this.shown();
+  }
+
+  // ---- frames
+
+  frame(header, blob) {
+    const received = performance.now();
+    if (header.t === 'canvas') { this.putBack(header, blob); return; }
+    this.strip.add(header, blob);
+    if (header.t === 'past') return;
+    if (this.pending) this.wire.send({ t: 'ack' });
+    this.pending = { header, blob, received };
+    this.show();
+  }
+
+  async show() {
+    if (this.showing) return;
+    this.showing = true;
+    while (this.pending) {
+      const { header, blob, received } = this.pending;
+      this.pending = null;
+      try {
+        if (header.seq >= this.newest) await this.put(header, blob, received);
+      } catch {
+        this.notice('A frame arrived damaged; the next one replaces it.', 'warn');
+      } finally {
+        this.wire.send({ t: 'ack' });
+      }
+    }
+    this.showing = false;
+  }
+
+  async put(header, blob, received) {
+    const bitmap = await createImageBitmap(blob);
+    this.newest = header.seq;
+    if (!this.strip.selected) this.paint(bitmap);
+    bitmap.close();
+    const times = this.wire.answered(header.seq);
+    requestAnimationFrame(() => {
+      const painted = performance.now();
+      this.meter.tick(painted);
+      const row = times && header.kind === 'preview' ? this.meter.add({ ...times, received, painted, ms: header.ms }) : null;
+      this.element.dispatchEvent(new CustomEvent('os-frame', { detail: { header, painted, row, since: times?.since } }));
+    });
+    this.element.dataset.frame = header.id;
+    this.element.dataset.mode = header.mode;
+    this.told(header);
+  }
+
+  told(header) {
+    const text = { draw: 'Following your drawing', text: 'Following your words' }[header.mode];
+    this.find('.os-mode').textContent = header.kind === 'refine' ? `${text} · refined in ${header.steps} steps` : text;
+    this.element.classList.add('has-picture');
+    this.working();
+    if (header.notes.length) this.notice(header.notes.join(' '), 'info');
+    else if (this.noticeKind === 'error' || this.noticeKind === 'info') this.notice('');
+  }
+
+  paint(bitmap) {
+    const { canvas } = this.picture;
+    if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
+    this.picture.drawImage(bitmap, 0, 0);
+  }
+
+  /** Look at an earlier frame, or (null) at the newest again. */
+  async look(frame) {
+    this.element.classList.toggle('is-looking', !!frame);
+    const blob = (frame ?? this.strip.newest)?.blob;
+    if (!blob) return;
+    const bitmap = await createImageBitmap(blob);
+    if (this.strip.selected === frame) this.paint(bitmap);
+    bitmap.close();
+  }
+
+  message(m) {
+    const acts = {
+      error: () => { this.wire.answered(m.seq); this.notice(m.message, 'error'); },
+      same: () => this.wire.answered(m.seq),
+      rest: () => this.strip.mark(m.frame, { settled: true }),
+      gone: () => this.strip.remove(m.frames),
+      pinned: () => { this.strip.mark(m.frame, { kept: true }); this.kept(m); },
+    };
+    acts[m.t]?.();
+    this.working();
+  }
+
+  // ---- what can be done with a frame
+
+  keep() { if (this.strip.current) this.wire.send({ t: 'pin', frame: this.strip.current.id }); }
+
+  restore() { if (this.strip.current) this.wire.send({ t: 'restore', frame: this.strip.current.id }); }
+
+  kept({ item }) {
+    const link = document.createElement('a');
+    Object.assign(link, { href: new URL(`studio/library/${item}.png`, document.baseURI), download: `onestroke-${item}.png`, textContent: 'Save a copy' });
+    this.notice('Kept in your library, with everything needed to make it again. ', 'done', link);
+  }
+
+  async putBack({ settings }, blob) {
+    const bitmap = await createImageBitmap(blob);
+    this.paper.replace((ink) => ink.drawImage(bitmap, 0, 0));
+    bitmap.close();
+    this.settings = { ...this.settings, ...settings };
+    this.tell();
+    saveSettings(this.settings);
+    this.shown();
+    this.notice('Back at that frame: its drawing, words and seed.', 'done');
+  }
+
+  /** Pull the generated picture onto the canvas. */
+  async take() {
+    const frame = this.strip.current;
+    if (!frame) return;
+    const bitmap = await createImageBitmap(frame.blob);
+    this.paper.replace((ink) => { ink.imageSmoothingQuality = 'high'; ink.drawImage(bitmap, 0, 0, SIDE, SIDE); });
+    bitmap.close();
+  }
+
+  // ---- telling
+
+  state(state, reason) {
+    this.connection = state;
+    if (state === 'connecting') { this.newest = 0; this.strip.clear(); }
+    if (state === 'full') this.notice(reason, 'error');
+    this.working();
+  }
+
+  working() {
+    const waiting = this.wire?.waiting && this.wire.open;
+    const [name, text] = this.connection === 'live' ? (waiting ? ['busy', 'Painting'] : ['ready', 'Up to date']) : ['off', this.connection === 'full' ? 'Studio is full' : 'Connecting'];
+    if (this.element.dataset.state === name) return;
+    this.element.dataset.state = name;
+    this.find('.os-state').textContent = text;
+  }
+
+  notice(text, kind = '', link = null) {
+    const box = this.find('.os-notice');
+    clearTimeout(this.noticeTimer);
+    this.noticeKind = kind;
+    box.className = `os-notice is-${kind || 'none'}`;
+    box.querySelector('.os-notice-text').textContent = text;
+    box.querySelector('.os-notice-link').replaceChildren(...(link ? [link] : []));
+    if (kind === 'done') this.noticeTimer = setTimeout(() => this.notice(''), NOTICE_MS);
+  }
+}
+
+/** Called by Gradio when the stage is in the page. */
+export function start(parts, saved) {
+  const live = new Live(parts);
+  window.onestroke = Object.assign(window.onestroke ?? {}, { live });
+  return live.start(saved);
+}

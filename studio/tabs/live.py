@@ -1,0 +1,164 @@
+"""The live tab: the picture follows the words as they are typed and the hand as it draws."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from models.errors import UnknownId
+from models.job import Extent, Job, Picture, Result
+from models.spec import BaseSpec
+from studio import widgets
+from studio.live.controls import Controls
+from studio.live.hub import Hub
+from studio.live.session import PAPER
+from studio.tab import Tab, TabContext
+
+PAGE_DIR = Path(__file__).parents[1] / "live" / "page"
+PAGE_ONLY = ("lock",)
+INKS = ("#1d1b1a", "#6b655d", "#b9b2a7", "#ffffff", "#d24a31", "#f08a3c", "#f7c948", "#6fae4e", "#2c8a7d", "#4aa3df", "#3557b7", "#7b4fb3",
+        "#e58fb1", "#f3cfb3", "#a4683f", "#5d3a25")
+METER_ROWS = (("capture", "Capture"), ("wire", "Wire"), ("queue", "Queue"), ("model", "Model"), ("encode", "Encode"), ("paint", "Paint"))
+STYLE_LINK = '<link rel="stylesheet" href="studio/live/page/canvas.css">'
+SHOW_JS = "() => window.onestroke.live.values()"
+CHANGE_JS = "(...values) => { window.onestroke?.live?.change(values); }"
+LOAD_JS = """
+Promise.all([import(new URL('studio/live/page/canvas.js', document.baseURI)), import(new URL('studio/live/page/store.js', document.baseURI))])
+  .then(([canvas, store]) => canvas.start({
+    element: element.querySelector('.os-stage'), server, config: props.config,
+    changed: () => trigger('restored'), send: (frame, to) => trigger('sent', {client: store.clientName(), frame, to}),
+  }, store.loadSettings()));
+"""
+
+
+def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec) -> Job:
+    """What the controls and the drawing ask for. `canvas`: uint8 [H, W, 3], None or blank = paint from the words alone."""
+    side = spec.native_px[0]
+    job = Job(prompt=controls.prompt.strip(), base=controls.base, style=controls.style, seeds=(controls.seed,), extent=Extent(side, side),
+              negative=controls.negative.strip() if spec.negative_prompt else "", steps=min(max(controls.steps, spec.min_steps), spec.max_steps))
+    if canvas is None or not spec.image_to_image or canvas.min() == PAPER:
+        return job
+    drawing = Image.fromarray(canvas).resize((side, side), Image.Resampling.BOX)
+    return job.but(image=Picture.from_array(np.asarray(drawing)), strength=controls.strength)
+
+
+def build(ctx: TabContext) -> None:
+    """Lay the tab out and tie its controls to the live socket."""
+    bases = ctx.engine.catalog.bases
+    spec = bases[default_base(bases, ctx.settings.base)]
+    hub = make_hub(ctx, bases)
+    with gr.Row(elem_id="os-live", equal_height=False):
+        with gr.Column(scale=1, min_width=320, elem_id="os-main"):
+            prompt = gr.Textbox(label="Prompt", show_label=False, placeholder=f"Say what to paint: {example_words(spec)}", lines=1, max_lines=3,
+                                elem_id="os-prompt", autofocus=True)
+            stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS, head=STYLE_LINK, server_functions=[minting(hub)],
+                            apply_default_css=False, elem_id="os-stage")
+        with gr.Column(scale=0, min_width=264, elem_id="os-side"):
+            controls = {"prompt": prompt} | side_controls(bases, spec)
+            gr.HTML(html_template=meter_html(), js_on_load=None, apply_default_css=False)
+    names = [*controls]
+    stage.props["config"] = {"names": names, "sent": [n for n in names if n not in PAGE_ONLY],
+                             "defaults": {name: part.value for name, part in controls.items()}}
+    connect(stage, controls, bases)
+    ctx.handoff.when_complete(lambda: wire_sends(stage, hub, ctx.handoff.receivers))
+
+
+def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec) -> dict[str, Any]:
+    """Every control beside the prompt, by the name it has in Controls."""
+    base = widgets.base_picker(bases, spec.id)
+    style = widgets.style_picker(spec)
+    strength = gr.Slider(0.0, 1.0, 0.6, step=0.01, label="Freedom", info="0 keeps your drawing, 1 leaves it behind", elem_id="os-strength",
+                         interactive=spec.image_to_image)
+    seed, lock = widgets.seed_row()
+    steps = gr.Slider(spec.min_steps, spec.max_steps, spec.default_steps, step=1, label="Steps", elem_id="os-steps")
+    refine = gr.Checkbox(True, label="Refine when the hand rests", elem_id="os-refine")
+    negative = widgets.negative_box(spec)
+    return {"base": base, "style": style, "strength": strength, "seed": seed, "lock": lock, "steps": steps, "refine": refine, "negative": negative}
+
+
+def connect(stage: gr.HTML, controls: dict[str, Any], bases: dict[str, BaseSpec]) -> None:
+    """Controls -> socket without a round trip through the server, and back when a frame is restored."""
+    parts = [*controls.values()]
+    quiet = {"api_visibility": "private", "show_progress": "hidden"}
+    gr.on([part.change for part in parts] + [controls["prompt"].input, controls["strength"].input], None, parts, None, js=CHANGE_JS, **quiet)
+    stage.restored(None, None, parts, js=SHOW_JS, **quiet)
+    if len(bases) > 1:
+        limited = [controls[name] for name in ("style", "strength", "steps", "negative")]
+        controls["base"].input(lambda base: limits(bases[base]), controls["base"], limited, **quiet)
+
+
+def limits(spec: BaseSpec) -> list[Any]:
+    """New style, strength, steps and negative controls for another base."""
+    first = spec.styles[0].id if spec.styles else ""
+    return [gr.update(choices=widgets.style_choices(spec), value=first, visible=bool(spec.styles)), gr.update(interactive=spec.image_to_image),
+            gr.update(minimum=spec.min_steps, maximum=spec.max_steps, value=spec.default_steps),
+            gr.update(interactive=spec.negative_prompt, placeholder=widgets.negative_hint(spec))]
+
+
+def wire_sends(stage: gr.HTML, hub: Hub, receivers: list[Any]) -> None:
+    """A button for every tab that takes pictures; none when there is no such tab."""
+    stage.props["config"]["receivers"] = [{"id": r.tab_id, "title": r.title} for r in receivers]
+    if not receivers:
+        return
+
+    def send(event: gr.EventData) -> list[Any]:
+        frame = hub.frame(event.client, event.frame)
+        result = Result(frame.pixels[None], frame.job, frame.timings)
+        return [r.update(result) if r.tab_id == event.to else gr.skip() for r in receivers]
+
+    stage.sent(send, None, [r.component for r in receivers], api_visibility="private", show_progress="hidden")
+
+
+def make_hub(ctx: TabContext, bases: dict[str, BaseSpec]) -> Hub:
+    def make_job(controls: Controls, canvas: np.ndarray) -> Job:
+        if controls.base not in bases:
+            raise UnknownId(f"There is no model {controls.base[:40]!r}.", f"Installed: {', '.join(bases)}.")
+        return job_from(controls, canvas, bases[controls.base])
+
+    hub = Hub(ctx.engine, ctx.library, make_job, lambda base: bases[base].max_steps)
+    ctx.routes.extend([hub.route(), Mount("/studio/live/page", StaticFiles(directory=PAGE_DIR))])
+    ctx.closers.append(hub.close)
+    return hub
+
+
+def minting(hub: Hub) -> Callable[..., str]:
+    """hub.mint as the plain function that Gradio wants; the page calls it `server.mint()`."""
+    def mint(_: object = None) -> str:
+        return hub.mint()
+    return mint
+
+
+def default_base(bases: dict[str, BaseSpec], wished: str) -> str:
+    if wished and wished not in bases:
+        raise UnknownId(f"There is no model {wished!r}.", f"Installed: {', '.join(bases)}.")
+    return wished or next(iter(bases))
+
+
+def example_words(spec: BaseSpec) -> str:
+    return "a smiling red fox" if spec.id == "embedded" else "a lighthouse at dusk"
+
+
+def stage_html() -> str:
+    return (PAGE_DIR / "stage.html").read_text().replace("<!--inks-->", "".join(
+        f'<button type="button" class="os-ink" data-ink="{ink}" style="--ink:{ink}" aria-label="Colour {ink}" aria-pressed="false"></button>'
+        for ink in INKS))
+
+
+def meter_html() -> str:
+    rows = "".join(f'<tr><th scope="row"><i class="os-dot os-{key}"></i>{escape(title)}</th><td data-meter="{key}-50">–</td>'
+                   f'<td data-meter="{key}-95">–</td></tr>' for key, title in METER_ROWS)
+    bars = "".join(f'<i class="os-{key}" data-bar="{key}" title="{escape(title)}"></i>' for key, title in METER_ROWS)
+    return (f'<section id="os-meter" aria-label="Latency"><header><h3>Hand to picture</h3><span data-meter="fps">idle</span></header>'
+            f'<div class="os-bars" aria-hidden="true">{bars}</div><table><thead><tr><th scope="col">ms</th><th scope="col">p50</th>'
+            f'<th scope="col">p95</th></tr></thead><tbody>{rows}</tbody><tfoot><tr><th scope="row">Total</th><td data-meter="total-50">–</td>'
+            f'<td data-meter="total-95">–</td></tr></tfoot></table></section>')
+
+
+TAB = Tab("live", "Live", 0, build)
