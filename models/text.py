@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.compat import mend_torchvision
 from models.errors import MissingWeights
 
 WIDTH = 384
@@ -43,6 +44,7 @@ class TextEncoder:
 
     def __init__(self, device: str = "cpu", dtype: torch.dtype = torch.float32, max_tokens: int = MAX_TOKENS) -> None:
         from tokenizers import Tokenizer
+        mend_torchvision()
         from transformers import BertModel
         folder = weights_folder()
         self.device, self.max_tokens = device, max_tokens

@@ -22,12 +22,11 @@ from models.lab.files import write_atomic
 from models.lab.items import STICKER_SOURCES, STICKER_STYLE, STYLES, Item
 from models.lab.metrics.features import FeatureNet, features
 from models.lab.metrics.metric import AGAIN, KNOWN, PAIR, REBUILT, STICKER, UNSEEN, Painted, Score, discover
-from models.lab.metrics.real import HELD_OUT, Real, load_real, view
+from models.lab.metrics.real import CATEGORIES, HELD_OUT, Real, load_real, view
 from models.lab.pictures import BACKGROUNDS, SCENES
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PROMPTS_FILE = ASSETS / "prompts64.txt"
-CATEGORIES = ("animals & nature", "food & drink", "objects", "travel & places", "activities", "smileys")
 STYLE_IDS = {"twemoji": "flat", "fluent-emoji-flat": "modern", "fluent-emoji": "soft", "fluent-3d": "3d", "noto": "shaded",
              "noto-v1": "blob"}
 STICKER_ID = "sticker"
@@ -48,7 +47,8 @@ class Column:
 
 
 COLUMNS = (Column("teacher, 24 steps", "teacher", 24), Column("teacher, 1 step", "teacher", 1),
-           Column("student, 1 step", "student", 1), Column("student, 2 steps", "student", 2), Column("student, 4 steps", "student", 4))
+           Column("student, 1 step", "student", 1), Column("student, 2 steps", "student", 2),
+           Column("student, 4 steps", "student", 4))
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,12 @@ def asks(items: Sequence[Item], n: int, seed: int = 0) -> list[Ask]:
     """`n` known prompts; n/4 at most of unseen concepts and as many of unseen style+concept pairs; n/12 prompts with three more
     seeds each; n/12 stickers. Only the six categories of things, animals and faces, in their natural shares."""
     rng = np.random.default_rng(seed)
-    pool = lambda *splits: [i for i, item in enumerate(items) if item.split in splits and item.category in CATEGORIES]
-    ask = lambda i, kind, number: Ask(article(items[i].label), STYLE_IDS[items[i].source], number, i, kind)
+
+    def pool(*splits: str) -> list[int]:
+        return [i for i, item in enumerate(items) if item.split in splits and item.category in CATEGORIES]
+
+    def ask(i: int, kind: str, number: int) -> Ask:
+        return Ask(article(items[i].label), STYLE_IDS[items[i].source], number, i, kind)
     known = _some(pool("train"), n, rng)
     out = [ask(i, KNOWN, k) for k, i in enumerate(known)]
     out += [ask(i, PAIR, k) for k, i in enumerate(_some(pool(*HELD_OUT), n // 4, rng))]
@@ -169,8 +173,8 @@ def _report(columns: dict[str, dict[str, Score]], rebuilt: dict[str, Score], fac
     lines = ["# Scores of the embedded base", "", *(f"- {key}: {value}" for key, value in facts.items()), "", table(columns), ""]
     if rebuilt:
         lines += ["The autoencoder alone, on held-out drawings:", "", table({"value": rebuilt}), ""]
-    lines += ["The last column holds real drawings, the very ones asked for, each judged by a head that never saw it: the ceiling of",
-              "accuracies and the floor of distances. ± is half a 95 % interval. What the rows mean:", ""]
+    lines += ["The last column holds real drawings, the very ones asked for, each judged by a head that never saw it: a ceiling",
+              "of accuracies and a floor of distances. ± is half a 95 % interval. What the rows mean:", ""]
     lines += [f"- **{metric.name}**: {_about(metric.measure)}" for metric in discover()]
     return "\n".join(lines) + "\n"
 
@@ -214,7 +218,7 @@ def contact_sheet(pictures: Sequence[np.ndarray], captions: Sequence[str], colum
     rows = -(-len(pictures) // columns)
     sheet = Image.new("RGB", (columns * side_px, rows * (side_px + line_px)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
-    for k, (picture, caption) in enumerate(zip(pictures, captions)):
+    for k, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         x, y = k % columns * side_px, k // columns * (side_px + line_px)
         sheet.paste(Image.fromarray(picture).resize((side_px, side_px), Image.Resampling.LANCZOS), (x, y))
         while caption and draw.textlength(caption, font) > side_px - 4:
@@ -255,15 +259,17 @@ def fair_prompts(items: Sequence[Item], seed: int = 64) -> list[tuple[str, str]]
     sets: dict[str, set[str]] = defaultdict(set)
     for item in items:
         sets[item.label].add(item.source)
-    drawn = lambda split, category: sorted({i.label for i in items if i.split == split and i.category in category
-                                            and len(sets[i.label]) == len(STYLES) and len(i.label.split()) < 3})
+
+    def drawn(split: str, categories: Sequence[str]) -> list[str]:
+        return sorted({i.label for i in items if i.split == split and i.category in categories
+                       and len(sets[i.label]) == len(STYLES) and len(i.label.split()) < 3})
     styles = list(STYLE_IDS.values())
     picks = [label for c in CATEGORIES for label in rng.choice(drawn("train", (c,)), 8, replace=False)]
     more = rng.choice(sorted(set(drawn("train", CATEGORIES[:5])) - set(picks)), 12, replace=False)
     unseen = rng.choice(drawn("test_concept", CATEGORIES), 4, replace=False)
     colors = rng.choice([name for name in BACKGROUNDS if name != "white"], 6, replace=False)
     prompts = [article(label) for label in picks]
-    prompts += [f"{article(label)}, on a {color} background" for label, color in zip(more, colors)]
+    prompts += [f"{article(label)}, on a {color} background" for label, color in zip(more[:6], colors, strict=True)]
     prompts += [f"{article(label)}, {rng.choice(SCENES)}" for label in more[6:]]
     prompts += [article(label) for label in unseen]
     return [(STICKER_ID if 51 <= k < 54 else styles[k % len(styles)], prompt) for k, prompt in enumerate(prompts)]

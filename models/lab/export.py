@@ -13,6 +13,7 @@ from models.nets.unet import CONFIG
 from models.weights import ASSETS
 
 EMBEDDED = ASSETS / "embedded"
+AUTOENCODER = "decoder.safetensors"
 
 
 def export_unet(name: str, tensors: dict[str, Tensor], recipe: dict[str, Any], folder: Path = EMBEDDED) -> Path:
@@ -28,7 +29,7 @@ def export_autoencoder(encoder: PatchEncoder, decoder: PatchDecoder, widths: tup
     tensors = {f"encoder.{k}": v.float() for k, v in encoder.state_dict().items()}
     tensors |= {f"decoder.{k}": v.half() for k, v in decoder.state_dict().items() if not k.startswith("projection.")}
     tensors |= {f"decoder.{k}": v.float() for k, v in decoder.state_dict().items() if k.startswith("projection.")}
-    path = folder / "decoder.safetensors"
+    path = folder / AUTOENCODER
     config = {"channels": len(encoder.scale), "widths": list(widths)}
     checkpoint.save(path, "onestroke.patches", config, recipe, tensors, "Onestroke embedded autoencoder")
     return path

@@ -65,6 +65,7 @@ HELD_OUT_NOUNS = frozenset(
     "scissors shower skateboard spoon taco tangerine telephone trolleybus trumpet zebra".split())
 _HELD_OUT_FORMS = HELD_OUT_NOUNS | {noun + "s" for noun in HELD_OUT_NOUNS}
 
+_EMOJI_MARK = "\ufe0f"                                # "show as a picture"; sources disagree on where to put it
 _TONE = re.compile(r"(^|-)(light|medium-light|medium|medium-dark|dark)-skin-tone")
 _TONE_SUFFIX = re.compile(r"-(light|medium-light|medium|medium-dark|dark)$")
 _TONE_CODE = re.compile(r"1f3f[b-f]")
@@ -141,13 +142,12 @@ class Names:
     """Finds the Words of an icon by its codepoints, else by its name or a spelling of it."""
 
     def __init__(self, emojibase: list[dict], emojilib: dict[str, list[str]], cldr: dict[str, dict]) -> None:
-        plain = lambda table: {key.replace("\ufe0f", ""): value for key, value in table.items()}
-        emojilib, cldr = plain(emojilib), plain(cldr)
+        emojilib, cldr = ({key.replace(_EMOJI_MARK, ""): value for key, value in table.items()} for table in (emojilib, cldr))
         self.by_code: dict[str, Words] = {}
         self.by_slug: dict[str, Words] = {}
         aliases: list[tuple[str, Words]] = []
         for entry in emojibase:
-            char = entry["emoji"].replace("\ufe0f", "")
+            char = entry["emoji"].replace(_EMOJI_MARK, "")
             said = emojilib.get(char, [])
             category = GROUPS.get(entry.get("group"), "other")
             words = Words(entry["label"].lower(), _keywords(entry, said, cldr.get(char, {})), category)
@@ -234,7 +234,9 @@ def raster_candidates(files: dict[str, bytes], names: Names) -> Iterator[Candida
 
 
 def _candidates(work_dir: Path, say: Callable[[str], None]) -> list[Candidate]:
-    read = lambda package: {path: json.loads(data) for path, data in _files(package, work_dir, say).items()}
+
+    def read(package: Package) -> dict[str, object]:
+        return {path: json.loads(data) for path, data in _files(package, work_dir, say).items()}
     (emojibase,), (emojilib,), (cldr,) = (read(p).values() for p in (EMOJIBASE, EMOJILIB, CLDR))
     names = Names(emojibase, emojilib, cldr["annotations"]["annotations"])
     iconify = read(ICONIFY)
@@ -302,9 +304,9 @@ def from_packages(work_dir: Path, say: Callable[[str], None] = print) -> list[It
     found = _candidates(work_dir, say)
     small = _small_pictures(found, say)
     shown = small[..., 3].mean((1, 2)) > MIN_COVER
-    found, small = [c for c, s in zip(found, shown) if s], small[shown]
+    found, small = [c for c, s in zip(found, shown, strict=True) if s], small[shown]
     doubled = duplicates(small.reshape(len(small), -1))
-    kept = [(c, s) for c, s, double in zip(found, small, doubled) if not double and not _JUNK.search(c.label)]
+    kept = [(c, s) for c, s, double in zip(found, small, doubled, strict=True) if not double and not _JUNK.search(c.label)]
     sets = defaultdict(set)
     for candidate, _ in kept:
         sets[concept_of(candidate.label)].add(candidate.source)

@@ -21,6 +21,7 @@ Cond = tuple[Tensor, Tensor | None, Tensor]          # token states [B, T, 384],
 
 def build_unet(config: dict[str, Any] = CONFIG) -> Any:
     """A UNet2DConditionModel with plain matmul attention, which on CPUs is faster than the fused kernel at these sizes."""
+    mend_torchvision()
     from diffusers import UNet2DConditionModel
     from diffusers.models.attention_processor import AttnProcessor
     net = UNet2DConditionModel(**config)

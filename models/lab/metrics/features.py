@@ -63,3 +63,11 @@ def features(net: FeatureNet, pictures: np.ndarray | Sequence[np.ndarray], batch
     out = [net.pooled(to_unit(np.stack(pictures[i:i + batch]), net.device)).cpu().numpy()
            for i in range(0, len(pictures), batch)]
     return np.concatenate(out) if out else np.zeros((0, 1280), np.float32)
+
+
+def pca(x: np.ndarray, dims: int) -> tuple[np.ndarray, np.ndarray]:
+    """x [N, D] -> (mean [D], basis [D, dims]) with the directions of largest variance."""
+    mean = x.mean(0, dtype=np.float64)
+    centred = x - mean
+    _, vectors = np.linalg.eigh(centred.T @ centred / len(x))
+    return mean, vectors[:, ::-1][:, :dims]

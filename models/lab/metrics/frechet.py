@@ -13,19 +13,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from models.lab.metrics.features import pca
 from models.lab.metrics.metric import KNOWN, Metric, Painted, Score
 from models.lab.metrics.real import Real
 
 DIMS = 64
 RESAMPLES = 100
-
-
-def pca(x: np.ndarray, dims: int = DIMS) -> tuple[np.ndarray, np.ndarray]:
-    """x [N, D] -> (mean [D], basis [D, dims]) with the directions of largest variance."""
-    mean = x.mean(0, dtype=np.float64)
-    centred = x - mean
-    _, vectors = np.linalg.eigh(centred.T @ centred / len(x))
-    return mean, vectors[:, ::-1][:, :dims]
 
 
 def gaussian(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -50,17 +43,26 @@ def frechet_interval(x: np.ndarray, y: np.ndarray, resamples: int = RESAMPLES, s
     """Fréchet distance of samples x [N, D], y [M, D]; the spread is 1.96 bootstrap standard deviations, both sides resampled.
     (Bootstrap values themselves lie too high, because a resample repeats pictures; their deviation is sound.)"""
     rng = np.random.default_rng(seed)
-    again = lambda a: gaussian(a[rng.integers(len(a), size=len(a))])
+
+    def again(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return gaussian(a[rng.integers(len(a), size=len(a))])
     values = [frechet_distance(again(x), again(y)) for _ in range(resamples)]
     return Score(frechet_distance(gaussian(x), gaussian(y)), 1.96 * float(np.std(values)))
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased MMD^2 of x [N, D], y [M, D] under the cubic kernel; may be slightly negative for equal distributions."""
-    kernel = lambda a, b: (a @ b.T / a.shape[1] + 1) ** 3
-    within = lambda a: (kernel(a, a).sum() - np.trace(kernel(a, a))) / (len(a) * (len(a) - 1))
     x, y = x.astype(np.float64), y.astype(np.float64)
-    return float(within(x) + within(y) - 2 * kernel(x, y).mean())
+    return _mean_within(x) + _mean_within(y) - 2 * float(_kernel(x, y).mean())
+
+
+def _kernel(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return (a @ b.T / a.shape[1] + 1) ** 3
+
+
+def _mean_within(a: np.ndarray) -> float:
+    values = _kernel(a, a)
+    return float(values.sum() - np.trace(values)) / (len(a) * (len(a) - 1))
 
 
 def _reference(real: Real, asked: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class Painted:
     kinds: np.ndarray
     real: bool = False
 
-    def of(self, *kinds: str) -> "Painted":
+    def of(self, *kinds: str) -> Painted:
         """Only the rows of these kinds."""
         r = np.isin(self.kinds, kinds)
         return Painted(self.pictures[r], self.features[r], self.wanted[r], self.styles[r], self.kinds[r], self.real)

@@ -4,6 +4,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ COLORS = [np.float32(c) for c in BACKGROUNDS.values()]
 VIEWS = ("plain", "moved", "color")                  # plain is the drawing as it is, on white
 THUMB_PX = 16
 HELD_OUT = ("val", "test_pair")
+CATEGORIES = ("animals & nature", "food & drink", "objects", "travel & places", "activities", "smileys")   # what scores ask for
 
 
 def view(item: Item, rgba: np.ndarray, kind: str) -> np.ndarray:
@@ -97,10 +99,11 @@ def _thumbs(items: Sequence[Item], rgba: np.ndarray) -> np.ndarray:
 def load_real(items: Sequence[Item], rgba: np.ndarray, cache: Path, net: FeatureNet, say: Callable[[str], None] = print) -> Real:
     """`rgba` uint8 [N, 256, 256, 4] row for row with `items`. The names in the cache carry a digest of the keys."""
     digest = hashlib.sha256("\n".join(i.key for i in items).encode()).hexdigest()[:10]
-    at = lambda name: cache / f"{digest}-{name}.npy"
-    make = lambda kind: lambda: _view_features(net, items, rgba, kind, say)
-    views = [_cached(at(kind), make(kind)) for kind in VIEWS]
+
+    def kept(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+        return _cached(cache / f"{digest}-{name}.npy", make)
+    views = [kept(kind, partial(_view_features, net, items, rgba, kind, say)) for kind in VIEWS]
     chosen = [i for i, item in enumerate(items) if item.source in STICKER_SOURCES and stable_hash(item.key, 3) == 0]
-    stickers = _cached(at("sticker"), lambda: _view_features(net, [items[i] for i in chosen], rgba[chosen], "sticker", say))
-    thumbs = _cached(at("thumbs"), lambda: _thumbs(items, rgba))
+    stickers = kept("sticker", lambda: _view_features(net, [items[i] for i in chosen], rgba[chosen], "sticker", say))
+    thumbs = kept("thumbs", lambda: _thumbs(items, rgba))
     return Real(items, rgba, np.stack(views, 1).astype(np.float32), thumbs, stickers.astype(np.float32))

@@ -11,6 +11,7 @@ import functools
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from models.lab.metrics.features import FeatureNet, to_unit
 from models.lab.metrics.metric import REBUILT, Metric, Painted, Score
@@ -25,8 +26,8 @@ def psnr_db(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def map_distance(a: list[Tensor], b: list[Tensor]) -> Tensor:
     """Lists of maps [B, C, h, w] -> [B]."""
-    unit = lambda x: x / (x.norm(dim=1, keepdim=True) + 1e-8)
-    return torch.stack([(unit(x) - unit(y)).square().sum(1).mean((1, 2)) for x, y in zip(a, b)]).mean(0)
+    levels = [(F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean((1, 2)) for x, y in zip(a, b, strict=True)]
+    return torch.stack(levels).mean(0)
 
 
 @functools.cache

@@ -1,0 +1,163 @@
+"""The lab's recipes: what `python -m models.lab NAME` does. Settings are frozen dataclasses; unknown keys are refused by name."""
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.errors import BadInput, MissingWeights, UnknownId
+
+DEFAULT_FOLDER = Path(os.environ.get("ONESTROKE_LAB", Path.home() / ".cache" / "onestroke" / "lab"))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """data: the working folder. pack: a packed set of drawings to read instead of the registry packages. n: prompts scored."""
+    data: Path = DEFAULT_FOLDER
+    pack: str = ""
+    device: str = ""
+    minutes: float = 30.0
+    batch_size: int = 48
+    method: str = "dmd2"
+    n: int = 600
+    workers: int = 2
+    command: str = ""
+
+    @property
+    def on(self) -> str:
+        return self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def settings_from(pairs: list[str], minutes: float | None) -> Settings:
+    """["data=/tmp/x", "n=100"] -> Settings."""
+    known = {f.name: f.type for f in fields(Settings)}
+    values: dict[str, Any] = {"minutes": minutes} if minutes is not None else {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if key not in known or not value:
+            raise BadInput(f'"{pair}" is not a setting.', f"Write key=value with a key of: {', '.join(known)}.")
+        kind = {"Path": Path, "float": float, "int": int, "str": str}[known[key]]
+        values[key] = kind(value)
+    return Settings(**values)
+
+
+def data(s: Settings) -> None:
+    """Build the training set: drawings, patch basis, latents, text states."""
+    from models.lab.data import build
+    build(s.data, Path(s.pack) if s.pack else None, s.workers)
+
+
+def decoder(s: Settings) -> None:
+    """Train the patch decoder and export the autoencoder."""
+    from models.lab.autoencoder import DecoderConfig, quality, train_decoder
+    from models.lab.data import load_encoder
+    from models.lab.drawings import read_drawings
+    from models.lab.export import export_autoencoder
+    from models.lab.mixtures import held_out_pictures, training_pictures
+    drawings, encoder, config = read_drawings(s.data), load_encoder(s.data), DecoderConfig()
+    held_out = held_out_pictures(*drawings)
+    net = train_decoder(encoder, training_pictures(*drawings), held_out, s.minutes, s.data / "decoder.pt", config, s.on)
+    recipe = {"data": "python -m models.lab data", "seed": config.seed, "held_out_psnr_db": round(quality(net, encoder, held_out), 2)}
+    export_autoencoder(encoder.cpu(), net.cpu(), config.widths, recipe)
+
+
+def teacher(s: Settings) -> None:
+    """Train the diffusion teacher, with a contact sheet at every checkpoint, and export it."""
+    from models.lab.export import export_unet
+    from models.lab.latents import LatentSet
+    from models.lab.train import TrainConfig, Trainer, train
+    config = TrainConfig(batch_size=s.batch_size)
+    trainer = Trainer(config, s.data / "teacher.pt", s.on)
+    train(trainer, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), s.minutes, lambda t: _sheet(s, t.ema.state_dict(t.net), t.progress.updates, 16))
+    p = trainer.progress
+    export_unet("teacher", trainer.ema.state_dict(trainer.net), {"data": "python -m models.lab data", "seed": config.seed, "updates": p.updates,
+                "pictures_seen": p.pictures_seen, "hours": round(p.seconds / 3600, 2), "loss_curve": (p.losses or [])[-60:]})
+
+
+def distil(s: Settings) -> None:
+    """Distil the one-step student from the exported teacher with method=NAME and export it."""
+    from models.lab.distil import distil as run
+    from models.lab.export import EMBEDDED, export_unet
+    from models.lab.latents import LatentSet
+    from models.lab.method import find_method
+    from models.lab.painter import Painter
+    method = find_method(s.method)
+    config = method.Config()
+    turns = {}
+
+    def look(weights: dict[str, torch.Tensor], turn: int) -> None:
+        turns["turns"] = turn
+        _sheet(s, weights, turn, 1)
+    weights = run(method, config, Painter().net("teacher"), LatentSet(s.data), s.minutes, s.data / f"student-{s.method}.pt", s.batch_size // 2,
+                  s.on, at_checkpoint=look)
+    from models.weights import sha256
+    export_unet("student", weights, {"method": s.method, "paper": method.paper, "config": str(config), **turns,
+                                     "teacher_sha256": sha256(EMBEDDED / "teacher.safetensors")})
+
+
+def scores(s: Settings) -> None:
+    """Measure teacher and student against real drawings and write assets/SCORES.md."""
+    from models.lab.drawings import read_drawings
+    from models.lab.evaluate import run_scores
+    from models.lab.export import EMBEDDED
+    from models.lab.painter import Painter
+    from models.weights import sha256
+    painter = Painter(device=s.on)
+    facts = {"command": f"`{s.command}`"} | {f"{p.name} sha256": sha256(p)[:16] for p in sorted(EMBEDDED.glob("*.safetensors"))}
+    run_scores(read_drawings(s.data), painter.paint, s.data / "scores", n=s.n, rebuild=painter.rebuild, facts=facts)
+
+
+def sheet(s: Settings) -> None:
+    """Paint the fixed 64 prompts with the exported student and teacher, as PNG in the data folder."""
+    from models.lab.evaluate import contact_sheet, read_prompts
+    from models.lab.painter import Painter
+    painter, (prompts, styles) = Painter(device=s.on), zip(*read_prompts())
+    for who, steps in (("student", 1), ("student", 4), ("teacher", 24)):
+        painted = np.concatenate([painter.paint(prompts[i:i + 16], styles[i:i + 16], range(i, i + 16), steps, who) for i in range(0, len(prompts), 16)])
+        contact_sheet(list(painted), prompts).save(s.data / f"sheet-{who}-{steps}.png")
+        print(s.data / f"sheet-{who}-{steps}.png")
+
+
+def embedded(s: Settings) -> None:
+    """Everything, resumable: data, decoder (12 % of the minutes), teacher (58 %), student (30 %), scores."""
+    data(s)
+    for name, stage, share in (("decoder", decoder, 0.12), ("teacher", teacher, 0.58), ("student", distil, 0.3)):
+        print(f"== {name}: {share * s.minutes:.0f} minutes on {s.on}", flush=True)
+        stage(replace(s, minutes=share * s.minutes))
+    scores(s)
+
+
+RECIPES: dict[str, Callable[[Settings], None]] = {f.__name__: f for f in (data, decoder, teacher, distil, scores, sheet, embedded)}
+
+
+def find_recipe(name: str) -> Callable[[Settings], None]:
+    if name not in RECIPES:
+        raise UnknownId(f'There is no recipe "{name}".', f"Known: {', '.join(RECIPES)}.")
+    return RECIPES[name]
+
+
+def _sheet(s: Settings, weights: dict[str, torch.Tensor], number: int, steps: int) -> None:
+    """A contact sheet of the first prompts, to see what the figures do not say."""
+    from models.lab.evaluate import contact_sheet, read_prompts
+    from models.lab.painter import STYLE_PHRASES, Painter
+    from models.nets.unet import build_unet
+    prompts, styles = zip(*read_prompts()[:32])
+    try:
+        painter = Painter(device=s.on)
+    except MissingWeights as error:
+        print(f"no contact sheet: {error}")
+        return
+    net = build_unet()
+    net.load_state_dict(weights)
+    net.to(s.on, memory_format=torch.channels_last).eval()
+    texts = [f"{p}, {STYLE_PHRASES[st]}" if st else p for p, st in zip(prompts, styles)]
+    with torch.inference_mode():
+        painted = painter.show(painter.latents(net, texts, range(len(texts)), steps, distilled=steps == 1))
+    path = s.data / f"sheet-{steps:02d}-{number:07d}.png"
+    contact_sheet(list(painted), prompts).save(path)
+    print(f"contact sheet {path.name}", flush=True)
