@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from models.lab.captions import article
 from models.lab.files import write_atomic
 from models.lab.items import STICKER_SOURCES, STICKER_STYLE, STYLES, Item
-from models.lab.metrics.features import FeatureNet, features
+from models.lab.metrics.features import POOLED, FeatureNet, look
 from models.lab.metrics.metric import AGAIN, KNOWN, PAIR, REBUILT, STICKER, UNSEEN, Painted, Score, discover
 from models.lab.metrics.real import CATEGORIES, HELD_OUT, Real, load_real, view
 from models.lab.pictures import BACKGROUNDS, SCENES
@@ -93,8 +93,9 @@ def _style_words(asked: Sequence[Ask], items: Sequence[Item]) -> np.ndarray:
 
 
 def _painted(pictures: np.ndarray, asked: Sequence[Ask], real: Real, net: FeatureNet, is_real: bool = False) -> Painted:
-    return Painted(pictures, features(net, pictures), np.array([a.wanted for a in asked]), _style_words(asked, real.items),
-                   np.array([a.kind for a in asked]), is_real)
+    seen = look(net, pictures)
+    wanted, kinds = np.array([a.wanted for a in asked]), np.array([a.kind for a in asked])
+    return Painted(pictures, seen[:, :POOLED], seen[:, POOLED:], wanted, _style_words(asked, real.items), kinds, is_real)
 
 
 def paint_all(paint: Paint, asked: Sequence[Ask], column: Column, say: Say) -> np.ndarray:
@@ -142,7 +143,7 @@ def _rebuilt(rebuild: Callable[[np.ndarray], np.ndarray], real: Real) -> dict[st
     chosen = real.where(*HELD_OUT, "test_concept")
     kinds = np.full(len(chosen), REBUILT)
     styles = np.array([real.items[i].style for i in chosen])
-    painted = Painted(rebuild(real.pictures(chosen)), real.plain[chosen], chosen, styles, kinds)
+    painted = Painted(rebuild(real.pictures(chosen)), real.plain[chosen], real.textures[chosen, 0], chosen, styles, kinds)
     return measure(painted, real)
 
 

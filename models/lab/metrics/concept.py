@@ -4,7 +4,8 @@ The judge is a linear discriminant (Fisher 1936; shared covariance, shrunk towar
 principal components of frozen EfficientNet-Lite0 features of real drawings, each seen plain, moved and on a colour. It is
 cross-fitted: every picture, real or painted, is judged by a head that never saw any view of the drawing that was asked for. So
 the column of real drawings, where the judge names that drawing itself, is an honest ceiling for the painted ones. The judge
-answers among all concepts of things, animals and faces that three sets or more draw, those that no painter saw included.
+answers among all concepts of things, animals and faces that three sets or more draw, those that no painter saw included. Style
+is judged likewise, by texture.
 """
 from __future__ import annotations
 
@@ -72,7 +73,7 @@ class Judge:
     folds: np.ndarray                                # [items]
 
     def ranks(self, features: np.ndarray, wanted: np.ndarray, answers: np.ndarray) -> np.ndarray:
-        """How many names score higher than the right one: features [N, 1280], wanted [N] items, answers [N] names -> [N]."""
+        """How many names score higher than the right one: features [N, D], wanted [N] items, answers [N] names -> [N]."""
         rank = np.zeros(len(wanted), int)
         for fold, head in enumerate(self.heads):
             rows = np.flatnonzero(self.folds[wanted] == fold)
@@ -81,31 +82,32 @@ class Judge:
         return rank
 
 
-def _train(real: Real, classes: np.ndarray, names: Sequence[str], extra: tuple[np.ndarray, np.ndarray]) -> Judge:
-    """classes [items], -1 = not among the names; `extra` (features, classes) is seen by every head."""
-    folds = np.array([fold_of(item) for item in real.items])
-    mean, basis = (a.astype(np.float32) for a in pca(real.plain, DIMS))
-    heads = []
-    for fold in range(FOLDS):
-        rows = np.flatnonzero((folds != fold) & (classes >= 0))
-        x = np.concatenate([real.views[rows].reshape(-1, real.views.shape[2]), extra[0]])
-        y = np.concatenate([np.repeat(classes[rows], len(VIEWS)), extra[1]])
-        heads.append(fit_discriminant((x - mean) @ basis, y, len(names)))
-    return Judge(tuple(names), mean, basis, tuple(heads), folds)
+def train_judge(names: Sequence[str], x: np.ndarray, classes: np.ndarray, folds: np.ndarray, item_folds: np.ndarray) -> Judge:
+    """x [N, D], classes [N]; row i stays out of the head of folds[i] (-1: every head sees it)."""
+    mean, basis = (a.astype(np.float32) for a in pca(x, min(DIMS, x.shape[1])))
+    x = (x - mean) @ basis
+    heads = tuple(fit_discriminant(x[folds != f], classes[folds != f], len(names)) for f in range(FOLDS))
+    return Judge(tuple(names), mean, basis, heads, item_folds)
 
 
-def concept_judge(real: Real) -> Judge:
+def concept_judge(real: Real, folds: np.ndarray) -> Judge:
+    """Sees all views of the drawings whose label is among `concepts`."""
     names = concepts(real.items)
     number = {name: i for i, name in enumerate(names)}
     classes = np.array([number.get(item.label, -1) if item.category in CATEGORIES else -1 for item in real.items])
-    return _train(real, classes, names, (real.stickers[:0], np.zeros(0, int)))
+    rows = np.flatnonzero(classes >= 0)
+    x = real.views[rows].reshape(-1, real.views.shape[2])
+    return train_judge(names, x, np.repeat(classes[rows], len(VIEWS)), np.repeat(folds[rows], len(VIEWS)), folds)
 
 
-def style_judge(real: Real) -> Judge:
-    """Over the styles of the sets and the sticker."""
+def style_judge(real: Real, folds: np.ndarray) -> Judge:
+    """Over the styles of the sets and the sticker, by texture."""
     names = [*sorted({item.style for item in real.items}), STICKER_STYLE]
-    classes = np.array([names.index(item.style) for item in real.items])
-    return _train(real, classes, names, (real.stickers, np.full(len(real.stickers), len(names) - 1)))
+    styles, stickers = np.array([names.index(item.style) for item in real.items]), len(real.stickers)
+    x = np.concatenate([real.textures.reshape(-1, real.textures.shape[2]), real.stickers])
+    classes = np.concatenate([np.repeat(styles, len(VIEWS)), np.full(stickers, len(names) - 1)])
+    every = np.concatenate([np.repeat(folds, len(VIEWS)), np.full(stickers, -1)])
+    return train_judge(names, x, classes, every, folds)
 
 
 _judges: dict[int, tuple[Real, Judge, Judge]] = {}
@@ -114,7 +116,8 @@ _judges: dict[int, tuple[Real, Judge, Judge]] = {}
 def judges(real: Real) -> tuple[Judge, Judge]:
     """(concept, style), trained once for each Real."""
     if id(real) not in _judges:
-        _judges[id(real)] = real, concept_judge(real), style_judge(real)
+        folds = np.array([fold_of(item) for item in real.items])
+        _judges[id(real)] = real, concept_judge(real, folds), style_judge(real, folds)
     return _judges[id(real)][1:]
 
 
@@ -137,7 +140,7 @@ def measure(painted: Painted, real: Real) -> dict[str, Score]:
     styled = painted.of(KNOWN, PAIR, UNSEEN, STICKER)
     if len(styled):
         answers = np.array([style.names.index(s) for s in styled.styles])
-        out["style ↑"] = share(style.ranks(styled.features, styled.wanted, answers) < 1)
+        out["style ↑"] = share(style.ranks(styled.texture, styled.wanted, answers) < 1)
     return out
 
 

@@ -6,7 +6,7 @@ trained against it.
 """
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch.nn import functional as F
 INPUT_PX = 224
 MEAN, STD = 127.0, 128.0                             # of the Lite family, on 0..255; not the usual ImageNet means
 MID_BLOCKS = (0, 2, 4, 10)                           # last block at 112, 56, 28 and 14 px
+POOLED, TEXTURE = 1280, 384                          # widths
 
 
 class FeatureNet(nn.Module):
@@ -35,21 +36,29 @@ class FeatureNet(nn.Module):
         x = F.interpolate(rgb, (INPUT_PX, INPUT_PX), mode="bilinear", antialias=True, align_corners=False)
         return ((x * 255 - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
+    def _walk(self, rgb: Tensor) -> Iterator[Tensor]:
+        """The map after each of the 16 blocks."""
+        x = F.relu6(self.net._bn0(self.net._conv_stem(self.prepare(rgb))))
+        for block in self.net._blocks:
+            x = block(x)
+            yield x
+
     def maps(self, rgb: Tensor) -> list[Tensor]:
         """rgb [B, 3, H, W] in [0, 1] -> maps after MID_BLOCKS, [B, 16|24|40|112, 112|56|28|14, same]. Gradients flow to rgb."""
-        net, out = self.net, []
-        x = F.relu6(net._bn0(net._conv_stem(self.prepare(rgb))))
-        for i, block in enumerate(net._blocks[:MID_BLOCKS[-1] + 1]):
-            x = block(x)
-            if i in MID_BLOCKS:
-                out.append(x)
-        return out
+        return [x for i, x in zip(range(MID_BLOCKS[-1] + 1), self._walk(rgb), strict=False) if i in MID_BLOCKS]
 
-    def pooled(self, rgb: Tensor) -> Tensor:
-        """rgb [B, 3, H, W] in [0, 1] -> [B, 1280], the input of the network's own classifier."""
+    def look(self, rgb: Tensor) -> tuple[Tensor, Tensor]:
+        """rgb [B, 3, H, W] in [0, 1] -> (pooled [B, 1280], texture [B, 384]).
+
+        Pooled is the input of the network's own classifier: what is there. Texture is mean and standard deviation over positions
+        of the maps after MID_BLOCKS: how it is drawn (Huang & Belongie 2017, section 3).
+        """
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            x = self.net.extract_features(self.prepare(rgb))
-        return x.float().mean((2, 3))
+            walked = list(self._walk(rgb))
+            head = F.relu6(self.net._bn1(self.net._conv_head(walked[-1])))
+        mid = [walked[i].float() for i in MID_BLOCKS]
+        texture = torch.cat([statistic for x in mid for statistic in (x.mean((2, 3)), x.std((2, 3)))], 1)
+        return head.float().mean((2, 3)), texture
 
 
 def to_unit(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
@@ -58,11 +67,11 @@ def to_unit(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
 
 
 @torch.inference_mode()
-def features(net: FeatureNet, pictures: np.ndarray | Sequence[np.ndarray], batch: int = 32) -> np.ndarray:
-    """Pooled features, float32 [N, 1280], of uint8 pictures [N, H, W, 3] (or a list of [H, W, 3])."""
-    out = [net.pooled(to_unit(np.stack(pictures[i:i + batch]), net.device)).cpu().numpy()
-           for i in range(0, len(pictures), batch)]
-    return np.concatenate(out) if out else np.zeros((0, 1280), np.float32)
+def look(net: FeatureNet, pictures: np.ndarray | Sequence[np.ndarray], batch: int = 32) -> np.ndarray:
+    """float32 [N, 1280 + 384], pooled then texture, of uint8 pictures [N, H, W, 3] (or a list of [H, W, 3])."""
+    parts = (net.look(to_unit(np.stack(pictures[i:i + batch]), net.device)) for i in range(0, len(pictures), batch))
+    out = [torch.cat(part, 1).cpu().numpy() for part in parts]
+    return np.concatenate(out) if out else np.zeros((0, POOLED + TEXTURE), np.float32)
 
 
 def pca(x: np.ndarray, dims: int) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -18,13 +18,14 @@ KNOWN, PAIR, UNSEEN, AGAIN, STICKER, REBUILT = "known", "pair", "unseen", "again
 class Painted:
     """Pictures to be judged, row for row with what was asked for.
 
-    pictures uint8 [N, 256, 256, 3]; features float32 [N, 1280]; wanted [N], the index in `Real.items` of the drawing whose
-    concept and style were asked for; styles [N] style words; kinds [N]: KNOWN (concept and style seen in training), PAIR (both
-    seen, never together), UNSEEN (concept never seen), AGAIN (other seeds of some KNOWN prompts), STICKER, REBUILT (the wanted
-    drawing through the autoencoder). `real` marks the floor column, whose pictures are the wanted drawings themselves.
+    pictures uint8 [N, 256, 256, 3]; features float32 [N, 1280] and texture float32 [N, 384] as in FeatureNet.look; wanted [N],
+    the index in `Real.items` of the drawing whose concept and style were asked for; styles [N] style words; kinds [N]: KNOWN
+    (concept and style seen in training), PAIR (both seen, never together), UNSEEN (concept never seen), AGAIN (several seeds of
+    some KNOWN prompts), STICKER, REBUILT (the wanted drawing through the autoencoder). `real` marks the column of real drawings.
     """
     pictures: np.ndarray
     features: np.ndarray
+    texture: np.ndarray
     wanted: np.ndarray
     styles: np.ndarray
     kinds: np.ndarray
@@ -32,8 +33,9 @@ class Painted:
 
     def of(self, *kinds: str) -> Painted:
         """Only the rows of these kinds."""
-        r = np.isin(self.kinds, kinds)
-        return Painted(self.pictures[r], self.features[r], self.wanted[r], self.styles[r], self.kinds[r], self.real)
+        rows = np.isin(self.kinds, kinds)
+        arrays = ("pictures", "features", "texture", "wanted", "styles", "kinds")
+        return replace(self, **{name: getattr(self, name)[rows] for name in arrays})
 
     def __len__(self) -> int:
         return len(self.wanted)

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.lab.files import write_atomic
 from models.lab.items import STICKER_SOURCES, Item, stable_hash
-from models.lab.metrics.features import FeatureNet, features
+from models.lab.metrics.features import POOLED, FeatureNet, look
 from models.lab.pictures import BACKGROUNDS, may_flip, over, place, rng_for, sticker
 
 WHITE = np.uint8([255, 255, 255])
@@ -46,16 +46,18 @@ def thumbnails(pictures: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Real:
-    """All drawings. `views` float32 [N, 3, 1280] in the order of VIEWS; `thumbs` float32 [N, 768] of the plain view;
-    `stickers` float32 [S, 1280], a third of the drawings that may become one."""
+    """All drawings. `views` float32 [N, 3, 1280] and `textures` float32 [N, 3, 384] in the order of VIEWS; `thumbs` float32
+    [N, 768] of the plain view; `stickers` float32 [S, 384], textures of a third of the drawings that may become one."""
     items: Sequence[Item]
     rgba: np.ndarray
     views: np.ndarray
+    textures: np.ndarray
     thumbs: np.ndarray
     stickers: np.ndarray
 
     @property
     def plain(self) -> np.ndarray:
+        """Features of the plain view, [N, 1280]."""
         return self.views[:, 0]
 
     def where(self, *splits: str) -> np.ndarray:
@@ -86,10 +88,10 @@ def _cached(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
 def _view_features(net: FeatureNet, items: Sequence[Item], rgba: np.ndarray, kind: str, say: Callable[[str], None]) -> np.ndarray:
     out = []
     for chunk in _in_chunks(len(items)):
-        out.append(features(net, [view(items[i], rgba[i], kind) for i in chunk]).astype(np.float16))
+        out.append(look(net, [view(items[i], rgba[i], kind) for i in chunk]).astype(np.float16))
         if chunk.start % 1024 == 0:
             say(f"features of real pictures, {kind}: {chunk.start} of {len(items)}")
-    return np.concatenate(out) if out else np.zeros((0, 1280), np.float16)
+    return np.concatenate(out)
 
 
 def _thumbs(items: Sequence[Item], rgba: np.ndarray) -> np.ndarray:
@@ -106,4 +108,5 @@ def load_real(items: Sequence[Item], rgba: np.ndarray, cache: Path, net: Feature
     chosen = [i for i, item in enumerate(items) if item.source in STICKER_SOURCES and stable_hash(item.key, 3) == 0]
     stickers = kept("sticker", lambda: _view_features(net, [items[i] for i in chosen], rgba[chosen], "sticker", say))
     thumbs = kept("thumbs", lambda: _thumbs(items, rgba))
-    return Real(items, rgba, np.stack(views, 1).astype(np.float32), thumbs, stickers.astype(np.float32))
+    seen = np.stack(views, 1).astype(np.float32)
+    return Real(items, rgba, seen[..., :POOLED], seen[..., POOLED:], thumbs, stickers[:, POOLED:].astype(np.float32))
