@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from models.compat import mend_torchvision
+
 CONFIG: dict[str, Any] = dict(
     sample_size=16, in_channels=32, out_channels=32, block_out_channels=[96, 192, 384], layers_per_block=1,
     down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
