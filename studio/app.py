@@ -28,6 +28,7 @@ TITLE = "Onestroke"
 PORTS_TRIED = 100
 MAX_UPLOAD = "64mb"
 TEMP_AGE_S = (3600, 86400)
+STYLE_LINK = '<link rel="stylesheet" href="studio/studio.css">'
 MASTHEAD = '<div class="os-masthead"><span class="os-seal" aria-hidden="true"></span><h1>Onestroke</h1></div>'
 
 
@@ -77,7 +78,8 @@ def build_app(ctx: TabContext) -> gr.Blocks:
                 with gr.Tab(tab.title, id=tab.id, elem_id=f"os-tab-{tab.id}"):
                     _build_tab(tab, ctx)
         ctx.handoff.complete()
-    ctx.routes.append(Route("/studio/library/{name}.png", _picture_route(ctx.library)))
+    ctx.routes.extend([Route("/studio/library/{name}.png", _picture_route(ctx.library)),
+                       Route("/studio/studio.css", lambda request: FileResponse(CSS_FILE))])
     return blocks
 
 
@@ -125,7 +127,7 @@ def start(ctx: TabContext) -> Served:
     _, local_url, share_url = blocks.queue(max_size=64).launch(
         server_name=settings.host, server_port=free_port(settings.host, settings.port), share=settings.share, prevent_thread_lock=True,
         quiet=True, ssr_mode=False, run_history=False, footer_links=[], enable_monitoring=False, max_file_size=MAX_UPLOAD, show_error=True,
-        theme=studio_theme(), css_paths=[CSS_FILE], inbrowser=settings.open_browser,
+        theme=studio_theme(), head=STYLE_LINK, inbrowser=settings.open_browser,
         app_kwargs={"routes": ctx.routes, "middleware": [Middleware(HostGuard, names=names)], "docs_url": None, "redoc_url": None,
                     "openapi_url": None})
     return Served(share_url or local_url, blocks, ctx)
@@ -153,8 +155,7 @@ def serve(settings: Settings) -> None:
 
 def _warm(ctx: TabContext) -> None:
     """Load the first base before the first stroke asks for it; a failure shows when a picture is asked for."""
-    base = ctx.settings.base or next(iter(ctx.engine.catalog.bases))
     try:
-        ctx.engine.warm(base)
+        ctx.engine.warm(ctx.engine.catalog.resolve_base(ctx.settings.base).id)
     except StudioError as error:
         print(error, flush=True)

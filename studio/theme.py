@@ -32,6 +32,7 @@ def studio_theme() -> gr.themes.Base:
         block_title_text_weight="500", block_title_text_size="12px",
         block_title_text_color="#57524c", block_title_text_color_dark="#a39d93",
         block_info_text_size="12px",
+        input_border_width="1px", input_border_width_dark="1px",
         input_background_fill="#ffffff", input_background_fill_dark="#211f1d",
         input_border_color="#d9d4cb", input_border_color_dark="#3a3531",
         input_border_color_focus="#d24a31", input_border_color_focus_dark="#e26f58",

@@ -24,7 +24,7 @@ from models.job import Job, Result
 from studio.live import wire
 from studio.live.controls import Controls
 from studio.live.session import Session
-from studio.live.strip import Strip
+from studio.live.strip import Frame, Strip
 
 MAX_SESSIONS = 8
 MAX_PARKED_STRIPS = 4
@@ -60,6 +60,13 @@ class Hub:
             session.closed = True
         self._device.shutdown(wait=False, cancel_futures=True)
         self._helpers.shutdown(wait=False, cancel_futures=True)
+
+    def frame(self, client: str, frame_id: int) -> Frame:
+        """A frame of the page that knows this secret name."""
+        for session in self.sessions:
+            if secrets.compare_digest(session.client.encode(), str(client).encode()):
+                return session.strip.get(wire.whole(frame_id))
+        raise BadInput("That live canvas is not connected.", "Reload the page.")
 
     # ---- admission
 

@@ -229,7 +229,7 @@ class Session:
                   "ms": {k: round(v, 2) for k, v in spent.items()}, "notes": list(result.notes)}
         await self.socket.send_bytes(wire.pack(header, body))
         canvas = await self._packed_canvas(order.canvas)
-        frame = Frame(frame_id, result.job, order.controls, result.pixels[0], canvas, (media, body), order.kind)
+        frame = Frame(frame_id, result, order.controls, canvas, (media, body), order.kind)
         if gone := self.strip.add(frame):
             await self.socket.send_json({"t": "gone", "frames": list(gone)})
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.errors import BadInput
-from models.job import Job
+from models.job import Job, Result
 from studio.live.controls import Controls
 
 CAPACITY = 64
@@ -16,15 +16,23 @@ FRESH = 16
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """`pixels`: uint8 [H, W, C] as rendered; `canvas`: the packed drawing behind it; `picture`: what the page was sent."""
+    """`result`: of one sample; `canvas`: the packed drawing behind it; `picture`: (media type, bytes) as the page got it."""
     id: int
-    job: Job
+    result: Result
     controls: Controls
-    pixels: np.ndarray = field(repr=False)
     canvas: bytes = field(repr=False)
     picture: tuple[str, bytes] = field(repr=False)
     kind: str = "preview"
     settled: bool = False
+
+    @property
+    def job(self) -> Job:
+        return self.result.job
+
+    @property
+    def pixels(self) -> np.ndarray:
+        """uint8 [H, W, 3 or 4]."""
+        return self.result.pixels[0]
 
 
 def pack_canvas(pixels: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from models.errors import UnknownId
-from models.job import Extent, Job, Picture, Result
+from models.job import Extent, Job, Picture
 from models.spec import BaseSpec
 from studio import widgets
 from studio.live.controls import Controls
@@ -23,6 +23,7 @@ from studio.tab import Tab, TabContext
 
 PAGE_DIR = Path(__file__).parents[1] / "live" / "page"
 PAGE_ONLY = ("lock",)
+REFINE_STEPS = 4
 INKS = ("#1d1b1a", "#6b655d", "#b9b2a7", "#ffffff", "#d24a31", "#f08a3c", "#f7c948", "#6fae4e", "#2c8a7d", "#4aa3df", "#3557b7", "#7b4fb3",
         "#e58fb1", "#f3cfb3", "#a4683f", "#5d3a25")
 METER_ROWS = (("capture", "Capture"), ("wire", "Wire"), ("queue", "Queue"), ("model", "Model"), ("encode", "Encode"), ("paint", "Paint"))
@@ -51,12 +52,12 @@ def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec) -> J
 
 def build(ctx: TabContext) -> None:
     """Lay the tab out and tie its controls to the live socket."""
+    spec = ctx.engine.catalog.resolve_base(ctx.settings.base)
     bases = ctx.engine.catalog.bases
-    spec = bases[default_base(bases, ctx.settings.base)]
     hub = make_hub(ctx, bases)
     with gr.Row(elem_id="os-live", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="os-main"):
-            prompt = gr.Textbox(label="Prompt", show_label=False, placeholder=f"Say what to paint: {example_words(spec)}", lines=1, max_lines=3,
+            prompt = gr.Textbox(example_words(spec), label="Prompt", show_label=False, placeholder="Say what to paint", lines=1, max_lines=3,
                                 elem_id="os-prompt", autofocus=True)
             stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS, head=STYLE_LINK, server_functions=[minting(hub)],
                             apply_default_css=False, elem_id="os-stage")
@@ -74,10 +75,10 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec) -> dict[str, Any]:
     """Every control beside the prompt, by the name it has in Controls."""
     base = widgets.base_picker(bases, spec.id)
     style = widgets.style_picker(spec)
-    strength = gr.Slider(0.0, 1.0, 0.6, step=0.01, label="Freedom", info="0 keeps your drawing, 1 leaves it behind", elem_id="os-strength",
-                         interactive=spec.image_to_image)
+    strength = gr.Slider(0.0, 1.0, 0.6, step=0.01, label="Freedom", info="0 stays with your drawing",
+                         elem_id="os-strength", buttons=[], interactive=spec.image_to_image)
     seed, lock = widgets.seed_row()
-    steps = gr.Slider(spec.min_steps, spec.max_steps, spec.default_steps, step=1, label="Steps", elem_id="os-steps")
+    steps = gr.Slider(spec.min_steps, spec.max_steps, spec.default_steps, step=1, label="Steps", elem_id="os-steps", buttons=[])
     refine = gr.Checkbox(True, label="Refine when the hand rests", elem_id="os-refine")
     negative = widgets.negative_box(spec)
     return {"base": base, "style": style, "strength": strength, "seed": seed, "lock": lock, "steps": steps, "refine": refine, "negative": negative}
@@ -109,8 +110,7 @@ def wire_sends(stage: gr.HTML, hub: Hub, receivers: list[Any]) -> None:
         return
 
     def send(event: gr.EventData) -> list[Any]:
-        frame = hub.frame(event.client, event.frame)
-        result = Result(frame.pixels[None], frame.job, frame.timings)
+        result = hub.frame(event.client, event.frame).result
         return [r.update(result) if r.tab_id == event.to else gr.skip() for r in receivers]
 
     stage.sent(send, None, [r.component for r in receivers], api_visibility="private", show_progress="hidden")
@@ -122,7 +122,7 @@ def make_hub(ctx: TabContext, bases: dict[str, BaseSpec]) -> Hub:
             raise UnknownId(f"There is no model {controls.base[:40]!r}.", f"Installed: {', '.join(bases)}.")
         return job_from(controls, canvas, bases[controls.base])
 
-    hub = Hub(ctx.engine, ctx.library, make_job, lambda base: bases[base].max_steps)
+    hub = Hub(ctx.engine, ctx.library, make_job, lambda base: refine_steps(bases[base]))
     ctx.routes.extend([hub.route(), Mount("/studio/live/page", StaticFiles(directory=PAGE_DIR))])
     ctx.closers.append(hub.close)
     return hub
@@ -135,10 +135,9 @@ def minting(hub: Hub) -> Callable[..., str]:
     return mint
 
 
-def default_base(bases: dict[str, BaseSpec], wished: str) -> str:
-    if wished and wished not in bases:
-        raise UnknownId(f"There is no model {wished!r}.", f"Installed: {', '.join(bases)}.")
-    return wished or next(iter(bases))
+def refine_steps(spec: BaseSpec) -> int:
+    """Steps of the picture that replaces the preview when the hand rests."""
+    return max(spec.default_steps, min(REFINE_STEPS, spec.max_steps))
 
 
 def example_words(spec: BaseSpec) -> str:

@@ -25,7 +25,7 @@ class TinyEngine:
     """`step_s`: how long one step takes."""
 
     def __init__(self, step_s: float = 0.02) -> None:
-        self.catalog = SimpleNamespace(bases={SPEC.id: SPEC}, adapters={}, check=self._check)
+        self.catalog = SimpleNamespace(bases={SPEC.id: SPEC}, adapters={}, check=self._check, resolve_base=lambda base: SPEC)
         self.step_s, self.renders, self.cancelled = step_s, 0, 0
         self._lock = threading.Lock()
 

@@ -299,7 +299,8 @@ def test_the_strip_lets_go_of_frames_mid_stroke_first():
 
 
 def frame(number: int) -> Frame:
-    return Frame(number, Job(), Controls(), np.zeros((1, 1, 3), np.uint8), b"", ("image/jpeg", b""))
+    result = Result(np.zeros((1, 1, 1, 3), np.uint8), Job(), Timings())
+    return Frame(number, result, Controls(), b"", ("image/jpeg", b""))
 
 
 def test_tokens_are_single_use_expire_and_bind_to_the_host(library):

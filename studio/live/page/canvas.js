@@ -28,7 +28,18 @@ class Live {
     this.picture = this.find('.os-picture').getContext('2d', { alpha: false });
     this.settings = { ...config.defaults };
     this.newest = 0;
+    this.offerSends(config.receivers ?? []);
     this.listen();
+  }
+
+  /** A button for every tab that takes pictures. */
+  offerSends(receivers) {
+    this.find('.os-sends').replaceChildren(...receivers.map(({ id, title }) => {
+      const button = document.createElement('button');
+      Object.assign(button, { type: 'button', className: 'os-act', textContent: `To ${title}` });
+      button.dataset.send = id;
+      return button;
+    }));
   }
 
   async start(saved) {

@@ -1,0 +1,311 @@
+"""The live tab through a real browser: what a person does, and what must then be seen."""
+from __future__ import annotations
+
+import hashlib
+import struct
+import time
+import zlib
+
+import numpy as np
+import pytest
+
+FRAME_TIMEOUT_MS = 30_000
+PICTURE_JS = "() => document.querySelector('.os-picture').toDataURL()"
+CANVAS_JS = "() => document.querySelector('.os-canvas').toDataURL()"
+WAITING_JS = "() => window.onestroke.live.wire.waiting"
+
+
+def draw(page, points, pause_s=0.0) -> None:
+    """A stroke through points given as parts of the canvas's side."""
+    box = page.locator(".os-canvas").bounding_box()
+    places = [(box["x"] + u * box["width"], box["y"] + v * box["height"]) for u, v in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place)
+        time.sleep(pause_s)
+    page.mouse.up()
+
+
+def picture(page) -> str:
+    return hashlib.sha256(page.evaluate(PICTURE_JS).encode()).hexdigest()
+
+
+def canvas(page) -> str:
+    return hashlib.sha256(page.evaluate(CANVAS_JS).encode()).hexdigest()
+
+
+def settle(page) -> None:
+    """Wait until every input is answered and the refined frame has come."""
+    page.wait_for_function("() => !window.onestroke.live.wire.waiting && window.onestroke.live.strip.newest?.settled", timeout=FRAME_TIMEOUT_MS)
+    page.wait_for_timeout(100)
+
+
+def changed(page, since: str) -> None:
+    """Wait until the picture is another than `since`."""
+    end = time.monotonic() + FRAME_TIMEOUT_MS / 1000
+    while picture(page) == since:
+        assert time.monotonic() < end, "the picture did not change"
+        page.wait_for_timeout(50)
+
+
+def session_of(studio_app, page):
+    """The server's side of this page."""
+    client = page.evaluate("() => window.onestroke.live.client")
+    hub = next(closer.__self__ for closer in studio_app.ctx.closers)
+    return next(s for s in hub.sessions if s.client == client)
+
+
+def test_the_picture_follows_typed_words(open_page):
+    page = open_page()
+    settle(page)
+    before = picture(page)
+    page.locator("#os-prompt textarea").press_sequentially("a red fox", delay=20)
+    changed(page, before)
+    settle(page)
+    assert page.locator(".os-stage").get_attribute("data-mode") == "text"
+
+
+def test_the_picture_follows_the_hand_and_undo_takes_it_back(open_page):
+    page = open_page()
+    page.locator("#os-prompt textarea").fill("a house")
+    settle(page)
+    words_only, paper = picture(page), canvas(page)
+    draw(page, [(0.2, 0.3), (0.5, 0.5), (0.8, 0.3)], 0.02)
+    changed(page, words_only)
+    settle(page)
+    assert page.locator(".os-stage").get_attribute("data-mode") == "draw"
+    page.keyboard.press("Control+z")
+    assert canvas(page) == paper
+    settle(page)
+    assert picture(page) == words_only
+    page.keyboard.press("Control+Shift+z")
+    assert canvas(page) != paper
+
+
+def test_server_and_page_agree_on_every_pixel(open_page, studio):
+    page = open_page()
+    page.locator(".os-hardness").fill("30")
+    draw(page, [(0.1, 0.1), (0.9, 0.8), (0.3, 0.9)], 0.01)
+    page.keyboard.press("f")
+    page.locator('[data-ink="#2c8a7d"]').click()
+    box = page.locator(".os-canvas").bounding_box()
+    page.mouse.click(box["x"] + 0.95 * box["width"], box["y"] + 0.05 * box["height"])
+    page.keyboard.press("Control+z")
+    settle(page)
+    shown = np.frombuffer(bytes(page.evaluate("() => Array.from(window.onestroke.live.paper.read().data)")), np.uint8).reshape(512, 512, 4)
+    assert (session_of(studio, page).canvas == shown[..., :3]).all()
+
+
+def test_fill_colours_a_closed_area_only(open_page):
+    page = open_page()
+    draw(page, [(0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.3)])
+    page.locator('[data-ink="#d24a31"]').click()
+    page.keyboard.press("f")
+    draw(page, [(0.5, 0.5)])
+    assert page.evaluate("() => window.onestroke.live.paper.colorAt(256, 256)") == "#d24a31"
+    assert page.evaluate("() => window.onestroke.live.paper.colorAt(20, 20)") == "#ffffff"
+
+
+def test_a_reload_brings_back_drawing_settings_and_frames(open_page):
+    page = open_page()
+    page.locator("#os-prompt textarea").fill("a green turtle")
+    page.get_by_label("Sticker").check(force=True)
+    page.locator(".os-seed input[type=number]").fill("4242")
+    draw(page, [(0.2, 0.2), (0.8, 0.8)])
+    settle(page)
+    page.wait_for_timeout(500)
+    drawing, shown, frames = canvas(page), picture(page), page.locator(".os-thumb").count()
+    page.reload()
+    page.wait_for_selector('.os-stage[data-state="ready"].has-picture', timeout=FRAME_TIMEOUT_MS)
+    settle(page)
+    assert canvas(page) == drawing
+    assert page.locator("#os-prompt textarea").input_value() == "a green turtle"
+    assert page.locator(".os-seed input[type=number]").input_value() == "4242"
+    assert page.get_by_label("Sticker").is_checked()
+    assert picture(page) == shown
+    assert page.locator(".os-thumb").count() >= frames
+
+
+def test_a_pinned_frame_is_in_the_library_and_replays_to_identical_pixels(open_page, studio):
+    page = open_page()
+    page.locator("#os-prompt textarea").fill("an owl")
+    draw(page, [(0.3, 0.5), (0.7, 0.5)])
+    settle(page)
+    page.get_by_role("button", name="Keep").click()
+    page.wait_for_selector(".os-notice.is-done", timeout=FRAME_TIMEOUT_MS)
+    item = studio.ctx.library.items(limit=1)[0]
+    pixels, job = studio.ctx.library.open(item.id)
+    assert job.prompt == "an owl" and job.image is not None
+    assert (studio.ctx.engine.render(job).pixels[0] == pixels).all()
+    response = page.request.get(f"{studio.url}studio/library/{item.id}.png")
+    assert response.body() == item.path.read_bytes()
+
+
+def test_an_earlier_frame_can_be_looked_at_and_restored(open_page):
+    page = open_page()
+    page.locator("#os-prompt textarea").fill("first words")
+    draw(page, [(0.2, 0.2), (0.4, 0.4)])
+    settle(page)
+    drawing, shown = canvas(page), picture(page)
+    frame = page.evaluate("() => window.onestroke.live.strip.newest.id")
+    page.locator("#os-prompt textarea").fill("other words")
+    page.get_by_role("button", name="Clear the drawing").click()
+    settle(page)
+    page.locator(f'.os-thumb[data-id="{frame}"]').click()
+    page.wait_for_timeout(300)
+    assert picture(page) == shown
+    page.get_by_role("button", name="Restore").click()
+    page.wait_for_function("() => document.querySelector('#os-prompt textarea').value === 'first words'", timeout=FRAME_TIMEOUT_MS)
+    settle(page)
+    assert canvas(page) == drawing and picture(page) == shown
+
+
+def test_the_picture_can_be_pulled_onto_the_canvas(open_page):
+    page = open_page()
+    settle(page)
+    page.get_by_role("button", name="Draw on it").click()
+    settle(page)
+    assert not page.evaluate("() => window.onestroke.live.paper.blank")
+    assert page.locator(".os-stage").get_attribute("data-mode") == "draw"
+
+
+def test_two_browsers_do_not_mix(open_page, studio):
+    one, two = open_page(), open_page()
+    one.locator("#os-prompt textarea").fill("one")
+    two.locator("#os-prompt textarea").fill("two")
+    draw(one, [(0.1, 0.1), (0.9, 0.1)])
+    draw(two, [(0.1, 0.9), (0.9, 0.9)])
+    settle(one)
+    settle(two)
+    first, second = session_of(studio, one), session_of(studio, two)
+    assert (first.controls.prompt, second.controls.prompt) == ("one", "two")
+    assert first.canvas[51, 256].min() < 128 and second.canvas[51, 256].min() == 255
+    assert picture(one) != picture(two)
+
+
+def test_a_closed_tab_leaves_nothing_behind(open_page, studio):
+    page = open_page()
+    hub = next(closer.__self__ for closer in studio.ctx.closers)
+    draw(page, [(0.1, 0.1), (0.9, 0.9)])
+    mine = session_of(studio, page)
+    page.close()
+    end = time.monotonic() + 15
+    while mine in hub.sessions:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    assert not hub._waiting and mine.closed
+
+
+@pytest.mark.parametrize("key, tool", [("e", "eraser"), ("f", "fill"), ("i", "pick"), ("b", "brush")])
+def test_keys_choose_tools(open_page, key, tool):
+    page = open_page()
+    page.locator(".os-paper").click()
+    page.keyboard.press(key)
+    assert page.locator(f'[data-tool="{tool}"][aria-pressed="true"]').count() == 1
+
+
+def test_brackets_change_the_size_and_typing_is_left_alone(open_page):
+    page = open_page()
+    page.locator(".os-paper").click()
+    size = int(page.locator(".os-size").input_value())
+    page.keyboard.press("]")
+    page.keyboard.press("]")
+    page.keyboard.press("[")
+    assert int(page.locator(".os-size").input_value()) == size + 3
+    page.locator("#os-prompt textarea").press_sequentially("bef[]")
+    assert page.locator("#os-prompt textarea").input_value() == "bef[]"
+    assert page.locator('[data-tool="brush"][aria-pressed="true"]').count() == 1
+
+
+def test_the_eraser_leaves_paper(open_page):
+    page = open_page()
+    draw(page, [(0.3, 0.5), (0.7, 0.5)])
+    page.locator(".os-size").fill("80")
+    page.keyboard.press("e")
+    draw(page, [(0.3, 0.5), (0.7, 0.5)])
+    assert page.evaluate("() => window.onestroke.live.paper.blank")
+
+
+def png_header_of(side: int) -> bytes:
+    """A PNG that says it is side x side pixels, and holds none."""
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("data, says", [(b"\x89PNG\r\n\x1a\n broken", "cannot be read"), (png_header_of(30_000), "30,000 × 30,000 pixels")])
+def test_an_unusable_picture_is_explained_and_changes_nothing(open_page, data, says):
+    page = open_page()
+    drawing = canvas(page)
+    page.locator(".os-file").set_input_files({"name": "holiday.png", "mimeType": "image/png", "buffer": data})
+    page.wait_for_selector(".os-notice.is-error")
+    assert says in page.locator(".os-notice-text").inner_text()
+    assert canvas(page) == drawing
+    draw(page, [(0.5, 0.5), (0.6, 0.6)])
+    settle(page)
+
+
+def test_a_large_picture_is_scaled_onto_the_canvas(open_page, tmp_path):
+    from PIL import Image
+    Image.new("RGB", (3000, 1500), (200, 30, 30)).save(tmp_path / "wide.jpg")
+    page = open_page()
+    page.locator(".os-file").set_input_files(tmp_path / "wide.jpg")
+    page.wait_for_function("() => window.onestroke.live.paper.colorAt(256, 256) !== '#ffffff'")
+    assert page.evaluate("() => window.onestroke.live.paper.colorAt(256, 20)") == "#ffffff"
+
+
+@pytest.mark.parametrize("prompt", ["слон на велосипеде 狐 🦊", "long words " * 1000])
+def test_any_prompt_is_painted_or_explained(open_page, prompt):
+    page = open_page()
+    page.locator("#os-prompt textarea").fill(prompt)
+    settle(page)
+    assert page.locator(".os-notice.is-error").count() == 0
+    page.locator("#os-prompt textarea").fill("after")
+    settle(page)
+
+
+def test_a_prompt_beyond_the_limit_is_explained_and_the_next_one_works(open_page):
+    page = open_page()
+    page.locator("#os-prompt textarea").fill("x" * 20_001)
+    page.wait_for_selector(".os-notice.is-error", timeout=FRAME_TIMEOUT_MS)
+    assert "20,000 characters" in page.locator(".os-notice-text").inner_text()
+    page.locator("#os-prompt textarea").fill("a cat")
+    page.wait_for_selector(".os-notice.is-none", state="attached", timeout=FRAME_TIMEOUT_MS)
+
+
+def test_zoom_keeps_strokes_under_the_pointer(open_page):
+    page = open_page()
+    box = page.locator(".os-paper").bounding_box()
+    x, y = box["x"] + 0.25 * box["width"], box["y"] + 0.25 * box["height"]
+    page.mouse.move(x, y)
+    page.mouse.wheel(0, -600)
+    assert page.locator(".os-zoom").inner_text() != "100%"
+    page.mouse.down()
+    page.mouse.up()
+    assert page.evaluate("() => window.onestroke.live.paper.colorAt(128, 128)") != "#ffffff"
+    page.get_by_role("button", name="Zoom").click()
+    assert page.locator(".os-zoom").inner_text() == "100%"
+
+
+def test_canvas_and_picture_need_no_scrolling(open_page):
+    page = open_page()
+    for part in (".os-paper", ".os-print", ".os-strip"):
+        box = page.locator(part).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= 900, part
+    narrow = open_page()
+    narrow.set_viewport_size({"width": 420, "height": 900})
+    assert narrow.evaluate("() => document.documentElement.scrollWidth") <= 420
+
+
+def test_a_foreign_host_or_origin_or_token_is_refused(open_page, studio):
+    page = open_page()
+    assert page.request.get(studio.url, headers={"Host": "evil.example"}).status == 400
+    refused = page.evaluate("""() => new Promise((resolve) => {
+      const socket = new WebSocket(new URL('studio/live/socket?token=nothing', location.href.replace('http', 'ws')));
+      socket.onopen = () => resolve(false);
+      socket.onerror = () => resolve(true);
+    })""")
+    assert refused
+    for path in ("docs", "openapi.json"):
+        assert page.request.get(f"{studio.url}{path}").status == 404
