@@ -17,11 +17,12 @@ from models.lab import evaluate
 from models.lab.items import STYLES, Item
 from models.lab.metrics import concept, diversity, frechet, light, memorised, reconstruction
 from models.lab.metrics.features import POOLED, TEXTURE, FeatureNet, look, pca, to_unit
-from models.lab.metrics.metric import AGAIN, KNOWN, REBUILT, UNSEEN, Painted, Score, discover, share
+from models.lab.metrics.metric import AGAIN, KNOWN, UNSEEN, Painted, Score, discover, share
 from models.lab.metrics.real import THUMB_PX, Real, load_real, thumbnails, view
 
 LABELS = ("fox", "owl", "apple", "pear", "bell", "cup", "ship", "kite")
-CATEGORY = dict(zip(LABELS, ["animals & nature"] * 2 + ["food & drink"] * 2 + ["objects"] * 2 + ["travel & places", "activities"], strict=True))
+CATEGORIES = ("animals & nature",) * 2 + ("food & drink",) * 2 + ("objects",) * 2 + ("travel & places", "activities")
+CATEGORY = dict(zip(LABELS, CATEGORIES, strict=True))
 
 
 def make_items(unseen: str = "kite") -> list[Item]:
@@ -137,7 +138,8 @@ def test_real_drawings_are_named_and_their_style_too():
 def test_no_head_saw_the_drawing_that_it_judges():
     """With features that say nothing, a head that had seen the drawing would know it by heart; an honest one guesses."""
     real = make_real()
-    blind = replace(real, views=np.repeat(np.random.default_rng(1).normal(size=(len(real.items), 1, 400)), 3, 1).astype(np.float32))
+    nothing = np.random.default_rng(1).normal(size=(len(real.items), 1, 400)).astype(np.float32)
+    blind = replace(real, views=np.repeat(nothing, 3, 1))
     scores = concept.measure(paint_real(blind, list(range(len(real.items)))), blind)
     assert scores["concept, named first ↑"].value < 0.4
 
@@ -149,8 +151,8 @@ def test_unseen_concepts_have_a_row_of_their_own():
 
 
 def test_concepts_are_drawn_by_three_sets_and_are_no_people():
-    items = [Item(s, "x", label, STYLES[s], "train", category, "MIT") for label, sets, category in
-             (("fox", 3, "animals & nature"), ("owl", 2, "animals & nature"), ("clerk", 6, "people")) for s in list(STYLES)[:sets]]
+    drawn = (("fox", 3, "animals & nature"), ("owl", 2, "animals & nature"), ("clerk", 6, "people"))
+    items = [Item(s, "x", label, STYLES[s], "train", category, "MIT") for label, sets, category in drawn for s in list(STYLES)[:sets]]
     assert concept.concepts(items) == ["fox"]
 
 
@@ -256,7 +258,8 @@ def test_the_table_has_a_row_for_each_name_and_gaps_stay_empty():
 
 
 def test_contact_sheet_has_a_cell_for_each_picture():
-    sheet = evaluate.contact_sheet([np.full((256, 256, 3), 9 * k, np.uint8) for k in range(11)], ["a very long caption " * 5] * 11)
+    pictures = [np.full((256, 256, 3), 9 * k, np.uint8) for k in range(11)]
+    sheet = evaluate.contact_sheet(pictures, ["a very long caption " * 5] * 11)
     assert sheet.size == (8 * 128, 2 * (128 + 14))
     assert sheet.getpixel((2 * 128 + 60, 142 + 60)) == (90, 90, 90)
 
@@ -298,7 +301,8 @@ def test_a_perfect_painter_scores_as_real_drawings_do(drawings, tmp_path: Path):
 
     def paint(prompts, styles, seeds, steps, who):
         words = [prompt.split(",")[0].split()[-1] for prompt in prompts]
-        return np.stack([view(items[i], rgba[i], "plain") for i in (index.get((s, w), 0) for s, w in zip(styles, words, strict=True))])
+        asked = [index.get(pair, 0) for pair in zip(styles, words, strict=True)]
+        return np.stack([view(items[i], rgba[i], "plain") for i in asked])
 
     out = tmp_path / "SCORES.md"
     columns = [evaluate.Column("perfect, 1 step", "student", 1)]
@@ -309,7 +313,8 @@ def test_a_perfect_painter_scores_as_real_drawings_do(drawings, tmp_path: Path):
         assert perfect[row].value == pytest.approx(truth[row].value, abs=1e-6), row
     text = out.read_text(encoding="utf-8")
     assert "| autoencoder PSNR, dB ↑ | 99.0 ± 0.0 |" in text and "- command: a test" in text
-    assert {path.name for path in (tmp_path / "cache" / "perfect-1-step").iterdir()} >= {"known.webp", "unseen.webp", "nearest.webp"}
+    sheets = {path.name for path in (tmp_path / "cache" / "perfect-1-step").iterdir()}
+    assert sheets >= {"known.webp", "unseen.webp", "nearest.webp"}
 
 
 @pytest.mark.render

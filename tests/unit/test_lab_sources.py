@@ -69,7 +69,8 @@ def test_labels_lose_their_colons():
 def test_variants_flags_and_hidden_icons_stay_out(names: Names):
     icons = {"width": 32, "height": 32, "categories": {"Symbols": ["odd-thing"]}, "icons": {
         "fox": {"body": "<path/>"}, "fox-dark": {"body": "<path/>"}, "astronaut-medium-skin-tone": {"body": "<path/>"},
-        "flag-france": {"body": "<path/>"}, "alias": {"body": "<path/>", "hidden": True}, "odd-thing": {"body": "<g/>", "width": 16}}}
+        "flag-france": {"body": "<path/>"}, "alias": {"body": "<path/>", "hidden": True},
+        "odd-thing": {"body": "<g/>", "width": 16}}}
     found = {c.name: c for c in icon_candidates("fluent-emoji", icons, {}, "MIT", names)}
     assert list(found) == ["fox", "odd-thing"]
     assert (found["odd-thing"].label, found["odd-thing"].category) == ("odd thing", "symbols")
@@ -77,7 +78,8 @@ def test_variants_flags_and_hidden_icons_stay_out(names: Names):
 
 
 def test_a_dark_thing_is_no_variant_where_no_plain_one_is(names: Names):
-    assert [c.name for c in icon_candidates("fluent-emoji", {"icons": {"fox-dark": {"body": ""}}}, {}, "MIT", names)] == ["fox-dark"]
+    alone = {"icons": {"fox-dark": {"body": ""}}}
+    assert [c.name for c in icon_candidates("fluent-emoji", alone, {}, "MIT", names)] == ["fox-dark"]
 
 
 def test_held_out_nouns_are_found_in_any_label():
@@ -110,14 +112,16 @@ def test_small_pictures_are_premultiplied_area_means():
 
 
 @pytest.mark.parametrize(("color", "word"), [("#e03030", "red"), ("#3060e0", "blue"), ("#f0d040", "yellow"), ("#7a4a28", "brown"),
-                                             ("#ffffff", "white"), ("#202020", "black"), ("#909090", "gray"), ("#40a040", "green")])
+                                             ("#ffffff", "white"), ("#202020", "black"), ("#909090", "gray"),
+                                             ("#40a040", "green")])
 def test_colour_words(color: str, word: str):
     assert color_shares(small_picture(SQUARE.format(h=16, color=color), b"")) == {word: 1.0}
 
 
 def test_the_colour_word_is_dropped_when_small_dull_or_said():
     assert main_color({"red": 0.7}, "fox") == "red"
-    assert main_color({"red": 0.5}, "fox") == main_color({"red": 0.9}, "red apple") == main_color({"gray": 0.9}, "fox") == ""
+    for colors, label in (({"red": 0.5}, "fox"), ({"red": 0.9}, "red apple"), ({"gray": 0.9}, "fox")):
+        assert main_color(colors, label) == ""
 
 
 def test_only_the_first_of_equal_drawings_stays():
@@ -154,14 +158,15 @@ def webp(color: tuple[int, ...]) -> bytes:
 
 def icon_set(fills: dict[str, str], **more: object) -> bytes:
     body = '<circle cx="8" cy="8" r="{r}" fill="{fill}"/>'
-    return json.dumps({"icons": {n: {"body": body.format(r=4 + i, fill=f)} for i, (n, f) in enumerate(fills.items())}, **more}).encode()
+    icons = {name: {"body": body.format(r=4 + i, fill=fill)} for i, (name, fill) in enumerate(fills.items())}
+    return json.dumps({"icons": icons, **more}).encode()
 
 
 @pytest.fixture
 def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Five tiny packages: every set draws a fox; noto also a dumpling, a flag, a copy of its fox and an empty drawing."""
     dump = lambda value: json.dumps(value).encode()  # noqa: E731
-    fills = {"noto": "#e07030", "noto-v1": "#d06020", "twemoji": "#f08040", "fluent-emoji": "#ff9050", "fluent-emoji-flat": "#c05010"}
+    fills = dict(zip(sources.ICON_SETS, ("#e07030", "#d06020", "#f08040", "#ff9050", "#c05010"), strict=True))
     iconify = {f"json/{s}.json": icon_set({"fox": f}, chars={"1f98a": "fox"}) for s, f in fills.items()}
     iconify["json/noto.json"] = icon_set({"fox": "#e07030", "dumpling": "#eedd99", "flag-france": "#0000ff", "eggplant": "none"})
     iconify["collections.json"] = dump({s: {"license": {"spdx": f"licence of {s}"}} for s in fills})
