@@ -77,6 +77,9 @@ class Catalog:
             recognise = getattr(module, "recognise", None)
             spec = recognise(source) if recognise else None
             if spec is not None:
+                held = table.get(spec.id)
+                if held and held.spec != spec:
+                    raise Conflict(f'There is already a {kind} "{spec.id}" ({held.spec.title}).', f"Rename {source}.")
                 table[spec.id] = Entry(spec, module.load)
                 return spec
         raise UnknownId(f'"{source}" is no {kind} that is known here.', f"Known: {', '.join(table)}. Or give a .safetensors file or a diffusers folder.")
@@ -96,6 +99,8 @@ class Catalog:
         claimed: dict[str, str] = {}
         for use in job.adapters:
             spec = self.adapter(use.id).spec
+            if sum(use.id == other.id for other in job.adapters) > 1:
+                raise Conflict(f'"{spec.title}" is named twice.', "Name it once, with the strength you want.")
             if spec.arch != base.arch:
                 raise Incompatible(f'"{spec.title}" is made for {spec.arch}, "{base.title}" is {base.arch}.', "Choose one made for this base.")
             if not 0 <= use.strength <= spec.max_strength:

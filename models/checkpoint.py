@@ -20,6 +20,7 @@ from torch import Tensor
 from models.errors import MissingWeights
 
 SCALE = ".scale"
+SMALLEST_SCALE = 2.0 ** -24                          # of fp16, subnormal
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,9 @@ def quantise(tensors: dict[str, Tensor], min_elements: int = 4096) -> dict[str, 
             out[name] = t.half()
             continue
         rows = t.float().flatten(1)
-        scale = rows.abs().amax(1, keepdim=True).clamp_min(1e-8) / 127
-        out[name] = (rows / scale).round().to(torch.int8).reshape(t.shape)
-        out[name + SCALE] = scale[:, 0].half()
+        scale = (rows.abs().amax(1, keepdim=True) / 127).clamp_min(SMALLEST_SCALE).half()   # rounded first, so its error is undone
+        out[name] = (rows / scale.float()).round().clamp(-127, 127).to(torch.int8).reshape(t.shape)
+        out[name + SCALE] = scale[:, 0]
     return out
 
 

@@ -100,7 +100,6 @@ class Engine:
                 self._painting.release()
         return Result(painted, job, Timings(**{f"{k}_ms": v for k, v in clock.ms.items()}), notes)
 
-    @torch.inference_mode()
     def _paint(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
         with ExitStack() as held:
             with clock.time("load"):
@@ -109,8 +108,11 @@ class Engine:
             return self._paint_with(Brush(base, hooks, base.plan(job), progress, cancel), job, clock)
 
     @staticmethod
+    @torch.inference_mode()
     def _paint_with(brush: Brush, job: Job, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
         base = brush.base
+        if job.image is not None and job.strength == 0:
+            return np.repeat(_as_given(job)[None], len(job.seeds), 0), ()
         with clock.time("text"):
             cond, notes = _condition(base, job, brush.plan)
             for use, hook in brush.hooks:
@@ -118,11 +120,8 @@ class Engine:
                     hook.prepare(job, use)
         with clock.time("encode"):
             given, mask = _given(base, job)
-        if given is not None and not brush.plan.sigmas:
-            latents = given
-        else:
-            with clock.time("denoise"):
-                latents = _walk(brush, job, cond, given, mask)
+        with clock.time("denoise"):
+            latents = _walk(brush, job, cond, given, mask)
         if brush.cancel():
             raise Cancelled()
         with clock.time("decode"):
@@ -163,12 +162,17 @@ def _given(base: Base, job: Job) -> tuple[Tensor | None, Tensor | None]:
     """Latents [1, C, h, w] of the job's image and its mask [1, 1, h, w] on the latent grid, where there are any."""
     if job.image is None:
         return None, None
-    rgb = pixels.to_tensor(pixels.cover(pixels.flatten(job.image), job.extent), base.device, base.dtype)
+    rgb = pixels.to_tensor(pixels.Picture.from_array(_as_given(job)), base.device, base.dtype)
     latents = base.encode(rgb).float()
     if job.mask is None:
         return latents, None
     mask = pixels.to_tensor(_mask(job), base.device)
     return latents, torch.nn.functional.max_pool2d(mask, base.latent_px)
+
+
+def _as_given(job: Job) -> np.ndarray:
+    """The job's picture on white, uint8 [H, W, 3] of the job's size."""
+    return pixels.cover(pixels.flatten(job.image), job.extent).array
 
 
 def _mask(job: Job) -> Any:
@@ -205,7 +209,7 @@ def _put_back(picture: Tensor, job: Job) -> Tensor:
     """Outside the mask the given picture stays exactly; the seam is feathered over a few pixels inside it."""
     if job.mask is None:
         return picture
-    given = pixels.to_tensor(pixels.cover(pixels.flatten(job.image), job.extent), str(picture.device), picture.dtype)
+    given = pixels.to_tensor(pixels.Picture.from_array(_as_given(job)), str(picture.device), picture.dtype)
     mask = pixels.to_tensor(_mask(job), str(picture.device), picture.dtype)
     soft = torch.nn.functional.avg_pool2d(mask, 9, 1, 4, count_include_pad=False) * mask
     rgb = pixels.blend(given, picture[:, :3], soft)

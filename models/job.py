@@ -16,6 +16,7 @@ from models.errors import BadInput
 
 MAX_SIDE_PX = 8192
 MAX_STEPS = 100
+MAX_GUIDANCE = 100
 MAX_BATCH = 64
 MAX_PROMPT_CHARS = 20_000
 MAX_SEED = 2 ** 63 - 1
@@ -110,6 +111,7 @@ class Job:
         _require(1 <= len(self.seeds) <= MAX_BATCH, f"{len(self.seeds)} pictures at once is outside 1..{MAX_BATCH}.")
         _require(all(0 <= s <= MAX_SEED for s in self.seeds), f"A seed must lie in 0..{MAX_SEED}.")
         _require(0.0 <= self.strength <= 1.0, f"Strength {self.strength} is outside 0..1.")
+        _require(self.guidance is None or 0.0 <= self.guidance <= MAX_GUIDANCE, f"Guidance {self.guidance} is outside 0..{MAX_GUIDANCE}.")
         _require(max(len(self.prompt), len(self.negative)) <= MAX_PROMPT_CHARS, f"A prompt may have {MAX_PROMPT_CHARS:,} characters at most.")
         _require(self.mask is None or self.image is not None, "A mask needs an image to apply to.")
 

@@ -43,7 +43,9 @@ def decode(data: bytes, max_px: int = MAX_DECODE_PX) -> Picture:
             image = ImageOps.exif_transpose(image)
             mode = "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
             return Picture.from_array(np.asarray(image.convert(mode)))
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError:
+            raise BadInput(f"The picture is far larger than {max_px / 1e6:.0f} megapixels, which is the most.", "Make it smaller first.") from None
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
             raise BadInput("This file is not a picture that can be read.", "Use a PNG, JPEG or WebP file.") from error
 
 

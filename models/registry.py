@@ -5,6 +5,7 @@ guards loading, attaching and eviction, because building a model under meta-devi
 """
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -46,10 +47,11 @@ class Registry:
     def lease(self, base_id: str, uses: Sequence[AdapterUse] = ()) -> Iterator[tuple[Base, list[tuple[AdapterUse, Hooks]]]]:
         """The base with exactly `uses` attached, pinned until the block is left."""
         with self._lock:
-            pinned = [self._pin(("base", base_id), self.catalog.base(base_id))]
+            base = self._pin(("base", base_id), self.catalog.base(base_id))
+            pinned = [base]
             try:
-                base = pinned[0]
-                pinned += [self._pin(("adapter", use.id), self.catalog.adapter(use.id)) for use in uses]
+                for use in uses:
+                    pinned.append(self._pin(("adapter", use.id), self.catalog.adapter(use.id)))
                 hooks = base.attachments.ensure(uses, lambda id: self._slots["adapter", id].thing)
             except BaseException:
                 self._unpin(pinned)
@@ -114,7 +116,8 @@ class Registry:
                 slot.attachments.detach_from(0)
             if kind == "adapter":
                 self._detach_everywhere(id)
-            del self._slots[kind, id]
+            del self._slots[kind, id], slot
+            gc.collect()                             # a base and its prompt cache refer to each other
             release_cached(self.device.name)
 
     def _detach_everywhere(self, adapter_id: str) -> None:
@@ -140,4 +143,5 @@ class Registry:
                 if slot.attachments:
                     slot.attachments.detach_from(0)
             self._slots.clear()
+            gc.collect()
             release_cached(self.device.name)

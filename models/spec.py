@@ -15,6 +15,10 @@ class Arch:
         return f"{self.family} (text width {self.context_dim}, {self.latent_channels} latent channels)"
 
 
+EMBEDDED = Arch("onestroke-embedded", 384, 32)
+SD1, SD2, SDXL = Arch("sd1", 768, 4), Arch("sd2", 1024, 4), Arch("sdxl", 2048, 4)
+
+
 @dataclass(frozen=True)
 class WeightFile:
     """One file: in `assets/` when `repo` is empty, else on the hub. sha256 "" = not checked (a user's own file)."""

@@ -12,6 +12,7 @@ from models.spec import WeightFile
 
 ASSETS = Path(__file__).resolve().parent.parent / "assets"
 _HEADER_LIMIT = 100_000_000
+_PICKLES = (b"PK", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")   # zip archives and bare pickles
 
 
 def locate(file: WeightFile, cache_dir: Path | None = None) -> Path:
@@ -27,14 +28,19 @@ def locate(file: WeightFile, cache_dir: Path | None = None) -> Path:
 
 def _cure(file: WeightFile) -> str:
     if file.repo:
-        return f"Download it ({file.bytes / 1e6:,.0f} MB) from the model picker, or pass a local folder with --base."
+        size = f" ({file.bytes / 1e6:,.0f} MB)" if file.bytes else ""
+        return f"Download it{size} with: hf download {file.repo}. Or pass a local folder with --base."
     return "Restore it with: git checkout -- assets"
 
 
 def _hub_path(file: WeightFile, cache_dir: Path | None) -> Path:
+    """Where the file lies in `cache_dir` or in the hub's own cache; a name that does not exist when in neither."""
     from huggingface_hub import try_to_load_from_cache
-    found = try_to_load_from_cache(file.repo, file.file, cache_dir=cache_dir)
-    return Path(found) if isinstance(found, str) else Path(file.file)
+    for place in dict.fromkeys((cache_dir, None)):
+        found = try_to_load_from_cache(file.repo, file.file, cache_dir=place)
+        if isinstance(found, str):
+            return Path(found)
+    return Path(file.repo, file.file)
 
 
 def verify(path: Path, file: WeightFile) -> None:
@@ -59,20 +65,23 @@ def header(path: Path) -> dict:
     """The JSON header of a safetensors file, without reading a tensor. Raises BadInput for anything else, pickles by name."""
     with open(path, "rb") as f:
         first = f.read(8)
-        if first[:2] in (b"PK", b"\x80\x02"):
+        length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
+        if length > _HEADER_LIMIT and first[:2] in _PICKLES:
             raise BadInput(f"{path.name} is a pickle checkpoint, which can run code when opened.",
                            "Convert it to safetensors on a machine you can spare, or get the .safetensors file.")
-        length = struct.unpack("<Q", first)[0] if len(first) == 8 else 0
         body = f.read(length) if 2 <= length <= _HEADER_LIMIT else b""
     try:
         parsed = json.loads(body)
-    except ValueError:
+        end = max((v["data_offsets"][1] for k, v in parsed.items() if k != "__metadata__"), default=0)
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError):
+        if 2 <= length <= _HEADER_LIMIT and len(body) < length and body[:1] == b"{":
+            raise MissingWeights(f"{path.name} is truncated within its header.", "Download it again.") from None
         raise BadInput(f"{path.name} is not a safetensors file.", "Use a .safetensors file, or a diffusers folder.") from None
-    _check_length(path, parsed, 8 + length)
+    _check_length(path, 8 + length + end)
     return parsed
 
 
-def _check_length(path: Path, parsed: dict, start: int) -> None:
-    end = max((v["data_offsets"][1] for k, v in parsed.items() if k != "__metadata__"), default=0)
-    if path.stat().st_size < start + end:
-        raise MissingWeights(f"{path.name} is truncated: {start + end - path.stat().st_size:,} bytes are missing.", "Download it again.")
+def _check_length(path: Path, expected: int) -> None:
+    size = path.stat().st_size
+    if size < expected:
+        raise MissingWeights(f"{path.name} is truncated: {expected - size:,} bytes are missing.", "Download it again.")

@@ -6,6 +6,7 @@ takes a negative prompt through classifier-free guidance.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,17 +22,16 @@ from models.nets.decoder import PatchDecoder
 from models.nets.patches import PatchEncoder
 from models.nets.unet import Cond, build_unet, predict
 from models.sampling import spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas, x0_from_v
-from models.spec import Arch, BaseSpec, Style, WeightFile
+from models.spec import EMBEDDED, BaseSpec, Style, WeightFile
 from models.text import TextEncoder, TextStates
-from models.weights import locate
+from models.weights import header, locate
 
-ARCH = Arch("onestroke-embedded", context_dim=384, latent_channels=32)
 STYLES = (Style("flat", "Flat", "flat emoji style"), Style("modern", "Modern flat", "modern flat emoji style"),
           Style("soft", "Soft gradient", "soft gradient emoji style"), Style("3d", "3D", "3d emoji style"),
           Style("shaded", "Shaded", "shaded emoji style"), Style("blob", "Blob", "blob emoji style"),
           Style("sticker", "Sticker", "sticker style"))
 DECODER = WeightFile("embedded/decoder.safetensors")
-_COMMON: dict[str, Any] = dict(arch=ARCH, bytes=190_000_000, native_px=(256,), multiple_px=16, min_px=64, max_px=512, inpainting=True,
+_COMMON: dict[str, Any] = dict(arch=EMBEDDED, bytes=190_000_000, native_px=(256,), multiple_px=16, min_px=64, max_px=512, inpainting=True,
                                styles=STYLES, licence="Apache-2.0",
                                knows="Emoji-like illustrations of animals, food, things, vehicles, faces and simple scenes.")
 SPECS = (
@@ -90,6 +90,17 @@ class EmbeddedBase:
     def bytes_resident(self) -> int:
         own = (self.network, self.encoder, self.decoder, self.text.net)
         return sum(t.numel() * t.element_size() for m in own for t in (*m.parameters(), *m.buffers()))
+
+
+def recognise(source: str) -> BaseSpec | None:
+    """A network that the lab exported elsewhere, with its decoder.safetensors beside it; None for any other file."""
+    path = Path(source).expanduser().absolute()
+    meta = header(path).get("__metadata__", {}) if path.is_file() else {}
+    if meta.get("onestroke.kind") != "onestroke.unet":
+        return None
+    shipped = SPECS[0] if "student" in meta.get("modelspec.title", "") else SPECS[1]
+    files = tuple(WeightFile(str(file)) for file in (path, path.with_name("decoder.safetensors")))
+    return replace(shipped, id=path.stem.lower(), title=f"{meta['modelspec.title']} ({path.name})", files=files)
 
 
 def load_patches(path: Path) -> tuple[PatchEncoder, PatchDecoder]:

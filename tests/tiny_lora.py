@@ -1,0 +1,62 @@
+"""LoRA files for any resident base, random, in the two layouts people have."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
+CONVOLUTION = ("conv1", "proj_in", "time_emb_proj")
+TEXT = ("q_proj", "mlp.fc1")
+
+
+def targets(net: Any, endings: Iterable[str]) -> list[tuple[str, nn.Module]]:
+    return [(name, module) for name, module in net.named_modules() if name.endswith(tuple(endings))]
+
+
+def factors(module: nn.Module, rank: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Random (down, up) of a layer, in the dimensions it computes in."""
+    out, into, *kernel = module.weight.shape
+    down = torch.randn(rank, into, *kernel, generator=generator) * 0.2
+    up = torch.randn(out, rank, *[1] * len(kernel), generator=generator) * 0.2
+    return down, up
+
+
+def write(
+    path: Path,
+    base: Any,
+    layout: str = "peft",
+    seed: int = 0,
+    rank: int = 4,
+    alpha: float = 8.0,
+    text: bool = False,
+    endings: Iterable[str] = ATTENTION + CONVOLUTION,
+) -> Path:
+    """A LoRA that fits `base`; the header names its architecture because tiny bases have the width of no real one."""
+    generator = torch.Generator().manual_seed(seed)
+    nets = {"unet": targets(base.network, endings)} | ({"text_encoder": targets(base.text_encoder, TEXT)} if text else {})
+    tensors: dict[str, Tensor] = {}
+    for target, layers in nets.items():
+        for name, module in layers:
+            down, up = factors(module, rank, generator)
+            tensors |= _peft(target, name, down, up) if layout == "peft" else _kohya(target, name, down, up, alpha)
+    settings = {f"{target}.lora_alpha": alpha for target in nets}
+    peft = {"lora_adapter_metadata": json.dumps(settings)} if layout == "peft" else {"ss_network_dim": str(rank)}
+    save_file(tensors, path, {"onestroke.arch": json.dumps(asdict(base.spec.arch)), "modelspec.title": f"Random {seed}"} | peft)
+    return path
+
+
+def _peft(target: str, name: str, down: Tensor, up: Tensor) -> dict[str, Tensor]:
+    return {f"{target}.{name}.lora_A.weight": down, f"{target}.{name}.lora_B.weight": up}
+
+
+def _kohya(target: str, name: str, down: Tensor, up: Tensor, alpha: float) -> dict[str, Tensor]:
+    prefix = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}[target] + name.replace(".", "_")
+    return {f"{prefix}.lora_down.weight": down, f"{prefix}.lora_up.weight": up, f"{prefix}.alpha": torch.tensor(alpha)}
