@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.lab.budget import Budget
 from models.lab.ema import Ema
 from models.lab.files import write_atomic
 from models.nets.decoder import PatchDecoder
@@ -64,22 +65,28 @@ def psnr(a: Tensor, b: Tensor) -> float:
     return float((-10 * (a.clamp(0, 1) - b).square().mean((1, 2, 3)).clamp_min(1e-10).log10()).mean())
 
 
-def train_decoder(encoder: PatchEncoder, pictures: Pictures, held_out: Tensor, minutes: float, state_file: Path,
-                  config: DecoderConfig = DecoderConfig(), device: str = "cpu", say: Callable[[str], None] = print) -> PatchDecoder:
-    """Train for `minutes`, resuming from `state_file`; returns the averaged decoder. `held_out`: [N, 3, 256, 256] in [0, 1]."""
+def _start(encoder: PatchEncoder, config: DecoderConfig, state_file: Path) -> tuple[PatchDecoder, int]:
+    """(decoder, updates so far): from the state file, or the linear solution."""
     torch.manual_seed(config.seed)
-    decoder, encoder = PatchDecoder(len(encoder.scale), config.widths), encoder.to(device)
+    decoder = PatchDecoder(len(encoder.scale), config.widths)
     decoder.projection.load_state_dict(encoder.state_dict())
-    updates = 0
-    if state_file.exists():
-        state = torch.load(state_file, map_location="cpu", weights_only=True)
-        decoder.load_state_dict(state["decoder"])
-        updates = state["updates"]
+    if not state_file.exists():
+        return decoder, 0
+    state = torch.load(state_file, map_location="cpu", weights_only=True)
+    decoder.load_state_dict(state["decoder"])
+    return decoder, state["updates"]
+
+
+def train_decoder(encoder: PatchEncoder, pictures: Pictures, held_out: Tensor, budget: Budget, state_file: Path,
+                  config: DecoderConfig = DecoderConfig(), device: str = "cpu", say: Callable[[str], None] = print) -> PatchDecoder:
+    """Train until `budget` is spent, resuming from `state_file`; returns the averaged decoder. `held_out`: [N, 3, 256, 256] in [0, 1]."""
+    decoder, updates = _start(encoder, config, state_file)
+    encoder.to(device)
     decoder.to(device, memory_format=torch.channels_last).train()
     average = Ema(decoder, 0.998)
     optimizer = torch.optim.AdamW(decoder.parameters(), lr=config.lr, weight_decay=0.0)
-    rng, begin, last = np.random.default_rng(config.seed + updates), time.monotonic(), time.monotonic()
-    while (spent := (time.monotonic() - begin) / (minutes * 60)) < 1:
+    rng, last = np.random.default_rng(config.seed + updates), time.monotonic()
+    while (spent := budget.spent) < 1:
         rgb = torch.from_numpy(pictures(rng, config.batch_size)).to(device).permute(0, 3, 1, 2).float() / 255
         loss = decoder_loss(decoder, encoder, crops(rgb, config.crop_cells, rng), config)
         loss.backward()
@@ -89,9 +96,10 @@ def train_decoder(encoder: PatchEncoder, pictures: Pictures, held_out: Tensor, m
         optimizer.zero_grad(set_to_none=True)
         average.update(decoder)
         updates += 1
+        budget.tick()
         if time.monotonic() - last > 60:
             last = time.monotonic()
-            say(f"decoder {updates} updates, loss {loss.item():.4f}, {(1 - spent) * minutes:.0f} min left")
+            say(f"decoder {updates} updates, loss {loss.item():.4f}, {budget.minutes_left:.0f} min left")
             write_atomic(state_file, lambda p: torch.save({"decoder": decoder.state_dict(), "updates": updates}, p))
     average.copy_to(decoder)
     write_atomic(state_file, lambda p: torch.save({"decoder": decoder.state_dict(), "updates": updates}, p))

@@ -99,11 +99,11 @@ class _Worker:
         return np.concatenate([patches_of(row.rgb)[rng.choice(256, 24, replace=False)] for row in cls.rows(number)])
 
     @classmethod
-    def latents(cls, number: int) -> list[tuple[np.ndarray, tuple[str, ...], str, str, str]]:
-        """(latents fp16 [256, C], captions, kind, key, split) a row."""
+    def latents(cls, number: int) -> list[tuple]:
+        """(latents fp16 [256, C], captions, kind, key, split, weight) a row."""
         weight, mean = cls.project
         split = cls.items[number].split if number < len(cls.items) else "train"
-        return [(((patches_of(r.rgb) - mean) @ weight).astype(np.float16), r.captions, r.kind, r.key, split) for r in cls.rows(number)]
+        return [(((patches_of(r.rgb) - mean) @ weight).astype(np.float16), r.captions, r.kind, r.key, split, r.weight) for r in cls.rows(number)]
 
 
 def load_encoder(folder: Path) -> PatchEncoder:
@@ -139,12 +139,12 @@ def _numbered(items: Sequence[Item]) -> Iterator[int]:
 def _latents(folder: Path, workers: int, say: Say) -> None:
     items, _ = read_drawings(folder)
     latents: list[np.ndarray] = []
-    meta: dict[str, list] = {"captions": [], "kinds": [], "keys": [], "splits": []}
+    meta: dict[str, list] = {"captions": [], "kinds": [], "keys": [], "splits": [], "weights": []}
     with Pool(workers, _Worker.start, (folder,)) as pool:
         for done, rows in enumerate(pool.imap(_Worker.latents, _numbered(items), 16)):
-            for values, captions, kind, key, split in rows:
+            for values, *facts in rows:
                 latents.append(values)
-                for name, value in zip(meta, (captions, kind, key, split)):
+                for name, value in zip(meta, facts, strict=True):
                     meta[name].append(value)
             if done % 2000 == 0:
                 say(f"latents: {done} of {len(items) + SCENE_COUNT}")

@@ -103,6 +103,8 @@ class LatentSet:
         self.captions = [meta["captions"][i] for i in keep]          # ids into the text table
         self.keys = [meta["keys"][i] for i in keep]
         self.kinds = [meta["kinds"][i] for i in keep]
+        weights = np.array([meta["weights"][i] for i in keep], float)
+        self.shares = weights / weights.sum()
         self.texts: list[str] = meta["texts"]
         self.table = TextTable.load(folder)
 
@@ -110,7 +112,7 @@ class LatentSet:
         return len(self.latents)
 
     def batch(self, rng: np.random.Generator, size: int, text_dropout: float = 0.1) -> Batch:
-        rows = rng.integers(0, len(self), size)
+        rows = rng.choice(len(self), size, p=self.shares)
         return self.rows(rows, [0 if rng.random() < text_dropout else int(rng.choice(self.captions[i])) for i in rows])
 
     def rows(self, rows: Sequence[int], caption_ids: Sequence[int] | None = None) -> Batch:

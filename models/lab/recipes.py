@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from models.errors import BadInput, MissingWeights, UnknownId
+from models.lab.budget import Budget
 
 DEFAULT_FOLDER = Path(os.environ.get("ONESTROKE_LAB", Path.home() / ".cache" / "onestroke" / "lab"))
 
@@ -61,7 +62,7 @@ def decoder(s: Settings) -> None:
     from models.lab.mixtures import held_out_pictures, training_pictures
     drawings, encoder, config = read_drawings(s.data), load_encoder(s.data), DecoderConfig()
     held_out = held_out_pictures(*drawings)
-    net = train_decoder(encoder, training_pictures(*drawings), held_out, s.minutes, s.data / "decoder.pt", config, s.on)
+    net = train_decoder(encoder, training_pictures(*drawings), held_out, Budget(s.minutes), s.data / "decoder.pt", config, s.on)
     recipe = {"data": "python -m models.lab data", "seed": config.seed, "held_out_psnr_db": round(quality(net, encoder, held_out), 2)}
     export_autoencoder(encoder.cpu(), net.cpu(), config.widths, recipe)
 
@@ -73,7 +74,7 @@ def teacher(s: Settings) -> None:
     from models.lab.train import TrainConfig, Trainer, train
     config = TrainConfig(batch_size=s.batch_size)
     trainer = Trainer(config, s.data / "teacher.pt", s.on)
-    train(trainer, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), s.minutes, lambda t: _sheet(s, t.ema.state_dict(t.net), t.progress.updates, 16))
+    train(trainer, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), Budget(s.minutes), lambda t: _sheet(s, t.ema.state_dict(t.net), t.progress.updates, 16))
     p = trainer.progress
     export_unet("teacher", trainer.ema.state_dict(trainer.net), {"data": "python -m models.lab data", "seed": config.seed, "updates": p.updates,
                 "pictures_seen": p.pictures_seen, "hours": round(p.seconds / 3600, 2), "loss_curve": (p.losses or [])[-60:]})
@@ -93,7 +94,7 @@ def distil(s: Settings) -> None:
     def look(weights: dict[str, torch.Tensor], turn: int) -> None:
         turns["turns"] = turn
         _sheet(s, weights, turn, 1)
-    weights = run(method, config, Painter().net("teacher"), LatentSet(s.data), s.minutes, s.data / f"student-{s.method}.pt", s.batch_size // 2,
+    weights = run(method, config, Painter().net("teacher"), LatentSet(s.data), Budget(s.minutes), s.data / f"student-{s.method}.pt", s.batch_size // 2,
                   s.on, at_checkpoint=look)
     from models.weights import sha256
     export_unet("student", weights, {"method": s.method, "paper": method.paper, "config": str(config), **turns,
@@ -116,7 +117,7 @@ def sheet(s: Settings) -> None:
     """Paint the fixed 64 prompts with the exported student and teacher, as PNG in the data folder."""
     from models.lab.evaluate import contact_sheet, read_prompts
     from models.lab.painter import Painter
-    painter, (prompts, styles) = Painter(device=s.on), zip(*read_prompts())
+    painter, (styles, prompts) = Painter(device=s.on), zip(*read_prompts())
     for who, steps in (("student", 1), ("student", 4), ("teacher", 24)):
         painted = np.concatenate([painter.paint(prompts[i:i + 16], styles[i:i + 16], range(i, i + 16), steps, who) for i in range(0, len(prompts), 16)])
         contact_sheet(list(painted), prompts).save(s.data / f"sheet-{who}-{steps}.png")
@@ -146,7 +147,7 @@ def _sheet(s: Settings, weights: dict[str, torch.Tensor], number: int, steps: in
     from models.lab.evaluate import contact_sheet, read_prompts
     from models.lab.painter import STYLE_PHRASES, Painter
     from models.nets.unet import build_unet
-    prompts, styles = zip(*read_prompts()[:32])
+    styles, prompts = zip(*read_prompts()[:32])
     try:
         painter = Painter(device=s.on)
     except MissingWeights as error:

@@ -18,13 +18,20 @@ WHITE = np.uint8([255, 255, 255])
 COLORS = [c for c in BACKGROUNDS if c != "white"]
 
 
+# How often a row is drawn. Plain drawings carry the concepts; people and symbols are many, and few users ask for them.
+WEIGHTS = {"plain": 1.0, "moved": 0.25, "color": 0.35, "sticker": 0.4, "scene": 0.35}
+RARE_WEIGHT = 0.25
+RARE_CATEGORIES = ("people", "symbols")
+
+
 @dataclass(frozen=True)
 class Row:
-    """`rgb` is uint8 [256, 256, 3]; any of `captions` describes it. `kind` is plain, moved, color, sticker or scene."""
+    """`rgb` is uint8 [256, 256, 3]; any of `captions` describes it. `kind` is one of WEIGHTS, `weight` its share of batches."""
     rgb: np.ndarray
     captions: tuple[str, ...]
     kind: str
     key: str
+    weight: float
 
 
 def _color(rng: np.random.Generator) -> tuple[str, np.ndarray]:
@@ -33,12 +40,13 @@ def _color(rng: np.random.Generator) -> tuple[str, np.ndarray]:
 
 
 def rows_of(item: Item, rgba: np.ndarray) -> Iterator[Row]:
-    """All rows of one drawing; people and symbols get fewer, because eight of ten users ask for things and animals."""
+    """All rows of one drawing; people and symbols get only the plain one."""
     rng = rng_for("rows", item.key)
     words = tuple(captions(item, rng))
-    row = lambda rgb, kind, caps: Row(rgb, tuple(caps), kind, item.key)
+    rare = item.category in RARE_CATEGORIES
+    row = lambda rgb, kind, caps: Row(rgb, tuple(caps), kind, item.key, RARE_WEIGHT if rare else WEIGHTS[kind])
     yield row(over(rgba, WHITE), "plain", words)
-    if item.category in ("people", "symbols"):
+    if rare:
         return
     moved = place(rgba, rng.uniform(0.94, 1.0), 0.5, 0.5, 0.0, flip=may_flip(item))
     yield row(over(moved, WHITE), "plain", words)
@@ -75,7 +83,7 @@ def scene(number: int, pool: Sequence[Item], picture: Callable[[Item], np.ndarra
     for item, (scale, cx, cy) in zip(chosen, _slots(len(chosen), rng)):
         rgb = over(place(picture(item), scale, cx, cy), rgb)
         centres.append(cx)
-    return Row(rgb, (scene_caption([i.label for i in chosen], centres, where, style),), "scene", f"scene/{number}")
+    return Row(rgb, (scene_caption([i.label for i in chosen], centres, where, style),), "scene", f"scene/{number}", WEIGHTS["scene"])
 
 
 def scene_pool(items: Sequence[Item]) -> list[Item]:

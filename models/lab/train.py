@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.lab.budget import Budget
 from models.lab.diffusion import random_times, v_loss
 from models.lab.ema import Ema
 from models.lab.files import write_atomic
@@ -106,15 +107,15 @@ def validation_loss(net: Any, data: LatentSet, device: str, rows: int = 256) -> 
     return total / n
 
 
-def train(trainer: Trainer, data: LatentSet, held_out: LatentSet, minutes: float,
+def train(trainer: Trainer, data: LatentSet, held_out: LatentSet, budget: Budget,
           at_checkpoint: Callable[[Trainer], None] = lambda t: None, say: Callable[[str], None] = print) -> None:
-    """Train for `minutes`; every `save_every_s` save, measure and call `at_checkpoint`."""
+    """Train until `budget` is spent; every `save_every_s` save, measure and call `at_checkpoint`."""
     config, net = trainer.config, trainer.net.train()
     rng = np.random.default_rng(config.seed + trainer.progress.updates)
     generator = torch.Generator().manual_seed(config.seed + trainer.progress.updates)
-    begin = last = time.monotonic()
+    last = time.monotonic()
     running, count = 0.0, 0
-    while (spent := (time.monotonic() - begin) / (minutes * 60)) < 1:
+    while (spent := budget.spent) < 1:
         batch = data.batch(rng, config.batch_size, config.text_dropout).to(trainer.device)
         times = random_times(config.batch_size, generator).to(trainer.device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(trainer.device)
@@ -122,10 +123,11 @@ def train(trainer: Trainer, data: LatentSet, held_out: LatentSet, minutes: float
             loss = v_loss(net, batch, times, eps).mean()
         trainer.step(loss, learning_rate(config, trainer.progress.updates, spent))
         running, count = running + float(loss.detach()), count + 1
+        budget.tick()
         trainer.progress.updates += 1
         trainer.progress.pictures_seen += config.batch_size
         if time.monotonic() - last > config.save_every_s or count == 20:
-            _report(trainer, running / count, held_out, (1 - spent) * minutes, count * config.batch_size / (time.monotonic() - last), say)
+            _report(trainer, running / count, held_out, budget.minutes_left, count * config.batch_size / (time.monotonic() - last), say)
             if count > 20:
                 trainer.progress.seconds += time.monotonic() - last
                 running, count, last = 0.0, 0, time.monotonic()
