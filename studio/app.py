@@ -101,11 +101,6 @@ def _picture_route(library: Library) -> Any:
     return picture
 
 
-def library_folder(settings: Settings) -> Path:
-    """Where kept pictures live."""
-    return Path(settings.cache_dir).expanduser() / "library"
-
-
 def free_port(host: str, wished: int) -> int:
     """`wished` or the next port that nobody listens on."""
     for port in range(wished, wished + PORTS_TRIED):
@@ -133,12 +128,12 @@ def start(ctx: TabContext) -> Served:
     return Served(share_url or local_url, blocks, ctx)
 
 
-def open_context(settings: Settings) -> TabContext:
-    """The engine and library that these settings ask for."""
+def open_context(settings: Settings, library_folder: Path | None = None) -> TabContext:
+    """The engine and library that these settings ask for; kept pictures lie beside the weights unless a folder is given."""
     from models.engine import open_engine                                # torch comes in here, not when this file is imported
 
     engine = open_engine(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir)
-    return TabContext(engine, settings, Library(library_folder(settings)))
+    return TabContext(engine, settings, Library(library_folder or settings.cache_dir.expanduser() / "library"))
 
 
 def serve(settings: Settings) -> None:

@@ -47,7 +47,7 @@ def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec) -> J
     if canvas is None or not spec.image_to_image or canvas.min() == PAPER:
         return job
     drawing = Image.fromarray(canvas).resize((side, side), Image.Resampling.BOX)
-    return job.but(image=Picture.from_array(np.asarray(drawing)), strength=controls.strength)
+    return job.but(image=Picture.from_array(np.asarray(drawing)), strength=float(controls.strength))
 
 
 def build(ctx: TabContext) -> None:
@@ -65,7 +65,7 @@ def build(ctx: TabContext) -> None:
             controls = {"prompt": prompt} | side_controls(bases, spec)
             gr.HTML(html_template=meter_html(), js_on_load=None, apply_default_css=False)
     names = [*controls]
-    stage.props["config"] = {"names": names, "sent": [n for n in names if n not in PAGE_ONLY],
+    stage.props["config"] = {"names": names, "bases": [*bases], "sent": [n for n in names if n not in PAGE_ONLY],
                              "defaults": {name: part.value for name, part in controls.items()}}
     connect(stage, controls, bases)
     ctx.handoff.when_complete(lambda: wire_sends(stage, hub, ctx.handoff.receivers))

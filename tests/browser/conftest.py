@@ -38,7 +38,7 @@ def chromium() -> Iterator[object]:
 @pytest.fixture(scope="session")
 def studio(tmp_path_factory) -> Iterator[object]:
     """The app as `serve` starts it: with the embedded base when its weights are there, else with a tiny stand-in."""
-    from studio.app import library_folder, open_context, start
+    from studio.app import open_context, start
     from studio.library.store import Library
     from studio.settings import Settings
     from studio.tab import TabContext
@@ -48,7 +48,7 @@ def studio(tmp_path_factory) -> Iterator[object]:
         ctx = open_context(settings)
         ctx.engine.warm(settings.base)
     else:
-        ctx = TabContext(_tiny().TinyEngine(), settings, Library(library_folder(settings)))
+        ctx = TabContext(_tiny().TinyEngine(), settings, Library(settings.cache_dir / "library"))
     served = start(ctx)
     yield served
     served.close()

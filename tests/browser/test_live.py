@@ -152,7 +152,7 @@ def test_an_earlier_frame_can_be_looked_at_and_restored(open_page):
     page.locator("#os-prompt textarea").fill("other words")
     page.get_by_role("button", name="Clear the drawing").click()
     settle(page)
-    page.locator(f'.os-thumb[data-id="{frame}"]').click()
+    page.locator(f'.os-shot[data-id="{frame}"] .os-thumb').click()
     page.wait_for_timeout(300)
     assert picture(page) == shown
     page.get_by_role("button", name="Restore").click()
@@ -214,7 +214,7 @@ def test_brackets_change_the_size_and_typing_is_left_alone(open_page):
     page.keyboard.press("[")
     assert int(page.locator(".os-size").input_value()) == size + 3
     page.locator("#os-prompt textarea").press_sequentially("bef[]")
-    assert page.locator("#os-prompt textarea").input_value() == "bef[]"
+    assert page.locator("#os-prompt textarea").input_value().endswith("bef[]")
     assert page.locator('[data-tool="brush"][aria-pressed="true"]').count() == 1
 
 

@@ -9,10 +9,11 @@ import { View } from './view.js';
 import { Wire } from './wire.js';
 
 const SAVE_MS = 250;
+const CALM_MS = 250;
 const NOTICE_MS = 9000;
 
 class Live {
-  /** element: the stage; server: Gradio's server functions; config: {names, sent, defaults}; changed(): settings must be shown anew; send(frame, to). */
+  /** element: the stage; server: Gradio's server functions; config: {names, sent, defaults, bases, receivers}; changed(): settings must be shown anew; send(frame, to). */
   constructor({ element, server, config, changed, send }) {
     Object.assign(this, { element, config, shown: changed, send });
     this.client = clientName();
@@ -23,7 +24,7 @@ class Live {
       state: (state, reason) => this.state(state, reason), frame: (header, blob) => this.frame(header, blob), message: (m) => this.message(m),
     });
     this.meter = new Meter(document.querySelector('#os-meter'));
-    this.strip = new Strip(this.find('.os-strip'), { select: (frame) => this.look(frame) });
+    this.strip = new Strip(this.find('.os-strip'), { select: (frame) => this.look(frame), keep: (frame) => this.keep(frame) });
     this.hand = new Hand(this);
     this.picture = this.find('.os-picture').getContext('2d', { alpha: false });
     this.settings = { ...config.defaults };
@@ -43,7 +44,9 @@ class Live {
   }
 
   async start(saved) {
-    this.settings = { ...this.settings, ...Object.fromEntries(Object.entries(saved).filter(([name]) => this.config.names.includes(name))) };
+    if (this.config.bases.includes(saved.base)) {
+      this.settings = { ...this.settings, ...Object.fromEntries(Object.entries(saved).filter(([name]) => this.config.names.includes(name))) };
+    }
     this.wire.settings = this.forServer;
     const image = await loadCanvas(this.client).catch(() => undefined);
     if (image) this.paper.adopt(image);
@@ -54,7 +57,7 @@ class Live {
   listen() {
     const actions = {
       undo: () => this.paper.undo(), redo: () => this.paper.redo(), clear: () => this.paper.clear(), fit: () => this.view.reset(),
-      load: () => this.find('.os-file').click(), keep: () => this.keep(), restore: () => this.restore(), take: () => this.take(),
+      load: () => this.find('.os-file').click(), keep: () => this.keep(this.strip.current), restore: () => this.restore(), take: () => this.take(),
     };
     this.actions = actions;
     this.element.addEventListener('click', ({ target }) => {
@@ -228,7 +231,7 @@ class Live {
 
   // ---- what can be done with a frame
 
-  keep() { if (this.strip.current) this.wire.send({ t: 'pin', frame: this.strip.current.id }); }
+  keep(frame) { if (frame) this.wire.send({ t: 'pin', frame: frame.id }); }
 
   restore() { if (this.strip.current) this.wire.send({ t: 'restore', frame: this.strip.current.id }); }
 
@@ -267,12 +270,18 @@ class Live {
     this.working();
   }
 
+  /** The lamp beside the picture: at once when there is something to wait for, calmly when there is not. */
   working() {
-    const waiting = this.wire?.waiting && this.wire.open;
-    const [name, text] = this.connection === 'live' ? (waiting ? ['busy', 'Painting'] : ['ready', 'Up to date']) : ['off', this.connection === 'full' ? 'Studio is full' : 'Connecting'];
-    if (this.element.dataset.state === name) return;
-    this.element.dataset.state = name;
-    this.find('.os-state').textContent = text;
+    const lamp = this.connection !== 'live' ? 'off' : this.wire.waiting ? 'busy' : 'ready';
+    if (lamp === this.lamp) return;
+    this.lamp = lamp;
+    clearTimeout(this.lampTimer);
+    this.lampTimer = setTimeout(() => this.light(lamp), lamp === 'ready' ? CALM_MS : 0);
+  }
+
+  light(lamp) {
+    this.element.dataset.state = lamp;
+    this.find('.os-state').textContent = { busy: 'Painting', ready: 'Up to date', off: this.connection === 'full' ? 'Studio is full' : 'Connecting' }[lamp];
   }
 
   notice(text, kind = '', link = null) {

@@ -42,7 +42,7 @@ export class Hand {
 
   hold(tool) {
     this.tool = tool;
-    this.frame.dataset.tool = tool;
+    this.frame.dataset.holding = tool;
     for (const button of this.live.element.querySelectorAll('[data-tool]')) button.setAttribute('aria-pressed', String(button.dataset.tool === tool));
     this.drawRing();
   }

@@ -2,7 +2,7 @@
 const REDRAW_MS = 200;
 
 export class Strip {
-  /** on: {select(frame or null), keep(frame), restore(frame)}. */
+  /** on: {select(frame or null), keep(frame)}. */
   constructor(list, on) {
     Object.assign(this, { list, on });
     this.frames = new Map();
@@ -45,9 +45,9 @@ export class Strip {
   get current() { return this.selected ?? this.newest; }
 
   select(frame) {
-    this.selected?.element?.setAttribute('aria-pressed', 'false');
+    this.selected?.element?.firstElementChild.setAttribute('aria-pressed', 'false');
     this.selected = frame;
-    frame?.element?.setAttribute('aria-pressed', 'true');
+    frame?.element?.firstElementChild.setAttribute('aria-pressed', 'true');
     this.on.select(frame);
   }
 
@@ -68,40 +68,45 @@ export class Strip {
   }
 
   clicked({ target }) {
-    const button = target.closest('.os-thumb');
-    const frame = button && this.frames.get(Number(button.dataset.id));
-    if (frame) this.select(frame === this.selected ? null : frame);
+    const frame = this.frames.get(Number(target.closest('.os-shot')?.dataset.id));
+    if (!frame) return;
+    if (target.closest('.os-pin')) this.on.keep(frame);
+    else this.select(frame === this.selected ? null : frame);
   }
 
   moved(e) {
     const way = { ArrowLeft: 'previousElementSibling', ArrowRight: 'nextElementSibling' }[e.key];
-    const next = way && e.target.closest('.os-thumb')?.[way];
+    const next = way && e.target.closest('.os-shot')?.[way];
     if (!next) return;
     e.preventDefault();
-    next.focus();
+    next.firstElementChild.focus();
     this.select(this.frames.get(Number(next.dataset.id)));
   }
 }
 
+const PIN = '<svg viewBox="0 0 24 24" aria-hidden="true"><path d="M6 4h12v17l-6-4.5-6 4.5z"/></svg>';
+
+/** <div.os-shot> with a button that looks at the frame and a small one that keeps it. */
 function thumbnail(frame) {
-  const button = document.createElement('button'), image = document.createElement('img');
-  button.type = 'button';
-  button.className = 'os-thumb';
-  button.dataset.id = frame.id;
-  button.setAttribute('aria-pressed', 'false');
-  image.src = frame.url;
-  image.alt = '';
-  image.draggable = false;
-  button.append(image);
-  frame.element = button;
+  const shot = document.createElement('div'), look = document.createElement('button'), pin = document.createElement('button'), image = new Image();
+  shot.className = 'os-shot';
+  shot.dataset.id = frame.id;
+  Object.assign(look, { type: 'button', className: 'os-thumb' });
+  look.setAttribute('aria-pressed', 'false');
+  Object.assign(image, { src: frame.url, alt: '', draggable: false });
+  look.append(image);
+  Object.assign(pin, { type: 'button', className: 'os-pin', title: 'Keep this frame', innerHTML: PIN });
+  pin.setAttribute('aria-label', `Keep frame ${frame.id}`);
+  shot.append(look, pin);
+  frame.element = shot;
   dress(frame);
-  return button;
+  return shot;
 }
 
 function dress({ element, id, kind, settled, kept }) {
-  const parts = [`Frame ${id}`, kind === 'refine' && 'refined', kept && 'kept'].filter(Boolean);
-  element.setAttribute('aria-label', parts.join(', '));
-  element.title = parts.join(' · ');
+  const parts = [`Frame ${id}`, kind === 'refine' && 'refined', kept && 'kept'].filter(Boolean), look = element.firstElementChild;
+  look.setAttribute('aria-label', parts.join(', '));
+  look.title = parts.join(' · ');
   element.classList.toggle('is-settled', settled);
   element.classList.toggle('is-kept', kept);
 }

@@ -1,0 +1,99 @@
+"""The hand of the live bench: a real Chromium on the real page, run as its own process so that it takes no time from the server.
+
+`python -m studio.bench._drive URL` prints JSON: [event time, number of the message that carried it] of every pointer event, and
+[number of the newest message in it, time on screen] of every painted frame, in milliseconds of the page's clock.
+"""
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+from models.errors import MissingWeights
+from studio.chromium import ARGS, CURE, find_chromium
+
+DABS, DAB_PAUSE_S = 30, 0.25
+ROWS, ROW_MOVES, MOVES_HZ = 8, 60, 60
+READY = '.os-stage[data-state="ready"].has-picture'
+WATCH_JS = """() => {
+  const { live } = window.onestroke, paper = document.querySelector('.os-paper');
+  window.seen = { events: [], frames: [], rows: [] };
+  const note = (e) => { if (e.buttons) seen.events.push([e.timeStamp, live.wire.seq + (live.wire.box ? 1 : 0)]); };
+  paper.addEventListener('pointerdown', note);
+  paper.addEventListener('onpointerrawupdate' in window && isSecureContext ? 'pointerrawupdate' : 'pointermove', note);
+  live.element.addEventListener('os-frame', ({ detail }) => {
+    seen.frames.push([detail.header.seq, detail.painted]);
+    if (detail.row) seen.rows.push(detail.row);
+  });
+}"""
+TAKE_JS = "() => { const taken = window.seen; Object.assign(window.seen = { events: [], frames: [], rows: [] }); return taken; }"
+IDLE_JS = "() => !window.onestroke.live.wire.waiting"
+
+
+def drive(url: str) -> dict[str, Any]:
+    """{"dab": seen, "stroke": seen}; seen = {"events", "frames", "rows"}."""
+    program = find_chromium()
+    if program is None:
+        raise MissingWeights("The live bench needs a browser.", CURE)
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=list(ARGS))
+        page = browser.new_page(viewport={"width": 1440, "height": 900})
+        page.goto(url)
+        page.wait_for_selector(READY, timeout=120_000)
+        page.evaluate(WATCH_JS)
+        dab(page, 0.5, 0.02)
+        page.wait_for_function(IDLE_JS, timeout=60_000)
+        page.wait_for_timeout(1500)
+        page.evaluate(TAKE_JS)
+        out = {"dab": dabs(page), "stroke": strokes(page)}
+        browser.close()
+    return out
+
+
+def dab(page: Any, u: float, v: float) -> None:
+    """One isolated touch at a place given as parts of the canvas's side."""
+    page.mouse.move(*place(page, u, v))
+    page.mouse.down()
+    page.mouse.up()
+
+
+def place(page: Any, u: float, v: float) -> tuple[float, float]:
+    box = page.locator(".os-paper").bounding_box()
+    return box["x"] + u * box["width"], box["y"] + v * box["height"]
+
+
+def dabs(page: Any) -> dict[str, list]:
+    for i in range(DABS):
+        dab(page, 0.05 + 0.9 * (i % 10) / 10, 0.1 + 0.08 * (i // 10))
+        page.wait_for_function(IDLE_JS, timeout=60_000)
+        time.sleep(DAB_PAUSE_S + 0.013 * (i % 7))           # the pause varies, so that no dab keeps step with the screen
+    return take(page)
+
+
+def strokes(page: Any) -> dict[str, list]:
+    """Rows without pause; every move comes at its own time, late ones are not made up for."""
+    step_s, due = 1 / MOVES_HZ, time.perf_counter()
+    for row in range(ROWS):
+        v = 0.4 + 0.5 * row / ROWS
+        page.mouse.move(*place(page, 0.05, v))
+        page.mouse.down()
+        x0, y = place(page, 0.05, v)
+        x1, _ = place(page, 0.95, v)
+        for i in range(1, ROW_MOVES + 1):
+            due = max(due + step_s, time.perf_counter() - step_s)
+            time.sleep(max(0.0, due - time.perf_counter()))
+            page.mouse.move(x0 + (x1 - x0) * i / ROW_MOVES, y)
+        page.mouse.up()
+    return take(page)
+
+
+def take(page: Any) -> dict[str, list]:
+    page.wait_for_function(IDLE_JS, timeout=60_000)
+    page.wait_for_timeout(300)
+    return page.evaluate(TAKE_JS)
+
+
+if __name__ == "__main__":
+    print(json.dumps(drive(sys.argv[1])))
