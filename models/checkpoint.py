@@ -20,7 +20,6 @@ from torch import Tensor
 from models.errors import MissingWeights
 
 SCALE = ".scale"
-SMALLEST_SCALE = 2.0 ** -24                          # of fp16, subnormal
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,15 @@ def quantise(tensors: dict[str, Tensor], min_elements: int = 4096) -> dict[str, 
             out[name] = t.half()
             continue
         rows = t.float().flatten(1)
-        scale = (rows.abs().amax(1, keepdim=True) / 127).clamp_min(SMALLEST_SCALE).half()   # rounded first, so its error is undone
-        out[name] = (rows / scale.float()).round().clamp(-127, 127).to(torch.int8).reshape(t.shape)
+        scale = _half_up(rows.abs().amax(1, keepdim=True) / 127)
+        out[name] = (rows / scale.float()).round().to(torch.int8).reshape(t.shape)
         out[name + SCALE] = scale[:, 0]
     return out
+
+
+def _half_up(scale: Tensor) -> Tensor:
+    """`scale` as fp16, never smaller than it was, so that no weight is cut and each is off by half a level at most."""
+    return (scale * (1 + 2.0 ** -11) + 2.0 ** -25).half().clamp_min(2.0 ** -24)
 
 
 def dequantise(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
