@@ -152,7 +152,8 @@ def test_unseen_concepts_have_a_row_of_their_own():
 
 def test_concepts_are_drawn_by_three_sets_and_are_no_people():
     drawn = (("fox", 3, "animals & nature"), ("owl", 2, "animals & nature"), ("clerk", 6, "people"))
-    items = [Item(s, "x", label, STYLES[s], "train", category, "MIT") for label, sets, category in drawn for s in list(STYLES)[:sets]]
+    items = [Item(s, "x", label, STYLES[s], "train", category, "MIT")
+             for label, sets, category in drawn for s in list(STYLES)[:sets]]
     assert concept.concepts(items) == ["fox"]
 
 
