@@ -3,7 +3,7 @@
 
     python3 launch.py                      open the studio in a browser
     python3 launch.py --help               its flags and the other commands
-    python3 launch.py test                 install what the tests need and run them all
+    python3 launch.py test                 install what the tests need too (a browser's driver) and run them all
 
 Only the standard library is used here. The first start downloads packages; it may be interrupted and run again. What is
 installed is written to a stamp file last, so a half-finished installation is never mistaken for a whole one.
@@ -39,7 +39,7 @@ def main(argv):
     """Install if something is missing, then become the studio. Returns an exit code."""
     try:
         check_python(sys.version_info)
-        locks = [LOCK, TEST_LOCK] if argv[:1] == ["test"] else [LOCK]
+        locks = [LOCK, TEST_LOCK] if argv[:1] in (["test"], ["bench"]) else [LOCK]
         if missing := missing_locks(locks, read_stamp(STAMP)):
             install(missing)
         return run_studio(argv)

@@ -16,6 +16,7 @@ from typing import Any
 from models.errors import BadInput, StudioError
 from models.job import MAX_BATCH, Extent, Job, Result
 from models.spec import BaseSpec
+from studio.files import write_whole
 from studio.settings import Parser, Settings, add_flags, engine_settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +50,7 @@ def dispatch(args: list[str]) -> int:
 def studio(args: Sequence[str]) -> int:
     """Open the studio and stay until it is interrupted."""
     settings = Settings.from_args(args, os.environ)
-    from studio.app import serve                                         # gradio takes seconds to import
+    from studio.app import serve  # gradio takes seconds to import
     serve(settings)
     return 0
 
@@ -103,7 +104,7 @@ def job_from(asked: Namespace, spec: BaseSpec) -> Job:
     first = random.SystemRandom().randrange(MAX_RANDOM_SEED) if asked.seed is None else asked.seed
     return Job(prompt=asked.prompt, base=spec.id, style=asked.style, negative=asked.negative,
                seeds=tuple(range(first, first + asked.count)), extent=asked.size or Extent(spec.native_px[0], spec.native_px[0]),
-               steps=asked.steps or spec.default_steps)
+               steps=spec.default_steps if asked.steps is None else asked.steps)
 
 
 def out_files(out: Path, count: int) -> list[Path]:
@@ -119,9 +120,7 @@ def write(result: Result, files: Sequence[Path]) -> None:
     """One PNG a sample, each with the Job that makes just that sample. A file appears whole or not at all."""
     from studio.export.png import encode
     for pixels, seed, file in zip(result.pixels, result.job.seeds, files, strict=True):
-        waiting = file.with_name(f".{file.name}.{os.getpid()}.part")
-        waiting.write_bytes(encode(pixels, result.job.but(seeds=(seed,))))
-        os.replace(waiting, file)
+        write_whole(file, encode(pixels, result.job.but(seeds=(seed,))))
         print(f"{file}  seed {seed}")
     for note in result.notes:
         print(note, file=sys.stderr)

@@ -12,13 +12,14 @@ import importlib
 import json
 import math
 import os
-import platform
 import pkgutil
+import platform
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
 from models.errors import BadInput, UnknownId
+from studio.files import write_whole
 from studio.settings import Settings
 
 Bench = Callable[[Settings], Mapping[str, float]]
@@ -52,9 +53,7 @@ def write_json(path: Path, figures: Mapping[str, float]) -> None:
     if bad := [name for name, value in figures.items() if not math.isfinite(value)]:
         raise BadInput(f"No number was measured for {', '.join(bad)}.", "Run the bench again on an idle machine.")
     text = json.dumps({"machine": machine(), "figures": {name: float(value) for name, value in figures.items()}}, indent=2)
-    waiting = path.with_name(f".{path.name}.{os.getpid()}.part")
-    waiting.write_text(text + "\n", encoding="utf-8")
-    os.replace(waiting, path)
+    write_whole(path, f"{text}\n".encode())
 
 
 def machine() -> str:
