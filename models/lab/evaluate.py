@@ -11,12 +11,14 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from models.devices import pick_device
 from models.lab.captions import article
 from models.lab.files import write_atomic
 from models.lab.items import STICKER_SOURCES, STICKER_STYLE, STYLES, Item
@@ -166,8 +168,8 @@ def table(columns: dict[str, dict[str, Score]]) -> str:
 
 def machine() -> str:
     """A sentence about where this runs, without its name."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU only"
-    return f"{os.cpu_count()} cores ({platform.machine()}), {device}, torch {torch.__version__.split('+')[0]}"
+    device = pick_device()
+    return f"{os.cpu_count()} cores ({platform.machine()}), {device.name}, torch {torch.__version__.split('+')[0]}"
 
 
 def _report(columns: dict[str, dict[str, Score]], rebuilt: dict[str, Score], facts: dict[str, str]) -> str:
@@ -189,26 +191,28 @@ def _about(function: Callable) -> str:
 def run_scores(drawings: tuple[Sequence[Item], np.ndarray], paint: Paint, cache_dir: Path, say: Say = print, n: int = 600,
                columns: Sequence[Column] = COLUMNS, rebuild: Callable[[np.ndarray], np.ndarray] | None = None,
                facts: dict[str, str] | None = None, out: Path = ASSETS / "SCORES.md") -> dict[str, dict[str, Score]]:
-    """Paint, judge, write `out`, return the columns.
+    """Paint, judge, write `out` after each column (so an interrupted run leaves what it knows), return the columns.
 
     drawings: items and their pictures uint8 [N, 256, 256, 4]; `cache_dir` keeps features of real pictures and the pictures
     painted, as contact sheets; `rebuild` is the autoencoder there and back on uint8 [N, 256, 256, 3]; `facts` go to the head of
     the report (command, weights hash).
     """
-    net = FeatureNet()
+    device = pick_device()
+    net = FeatureNet(device.name, device.dtype)
     real = load_real(*drawings, cache_dir, net, say)
     asked = asks(real.items, n)
+    truth = {"real drawings": measure(floor(asked, real, net), real)}
+    rebuilt = _rebuilt(rebuild, real) if rebuild else {}
+    head = {"date": datetime.date.today().isoformat(), "machine": machine(), "pictures a column": str(len(asked))} | (facts or {})
     result: dict[str, dict[str, Score]] = {}
     for column in columns:
         painted = _painted(paint_all(paint, asked, column, say), asked, real, net)
         result[column.title] = measure(painted, real)
         save_sheets(painted, asked, real, cache_dir / column.title.replace(", ", "-").replace(" ", "-"))
         say(f"{column.title}: " + ", ".join(f"{name} {_cell(score)}" for name, score in result[column.title].items()))
-    result["real drawings"] = measure(floor(asked, real, net), real)
-    head = {"date": datetime.date.today().isoformat(), "machine": machine(), "pictures a column": str(len(asked))} | (facts or {})
-    text = _report(result, _rebuilt(rebuild, real) if rebuild else {}, head)
-    write_atomic(out, lambda path: path.write_text(text, encoding="utf-8"))
-    return result
+        text = _report(result | truth, rebuilt, head)
+        write_atomic(out, partial(Path.write_text, data=text, encoding="utf-8"))
+    return result | truth
 
 
 # For the eye

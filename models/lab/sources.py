@@ -64,8 +64,9 @@ HELD_OUT_NOUNS = frozenset(
     "joystick kimono kite lime lobster locomotive maracas monkey moose mountain mushroom onion panda pill potato rainbow ribbon "
     "scissors shower skateboard spoon taco tangerine telephone trolleybus trumpet zebra".split())
 # Concepts that fewer than five of our six sets draw, but five of all the sets looked at when the splits were first made.
-WIDELY_DRAWN = frozenset(("man astronaut", "man curly hair", "broken chain", "white cane", "man in manual wheelchair facing right",
-                          "woman in manual wheelchair facing right", "woman walking facing right"))
+WIDELY_DRAWN = frozenset((
+    "man astronaut", "man curly hair", "broken chain", "white cane", "man in manual wheelchair facing right",
+    "woman in manual wheelchair facing right", "woman walking facing right"))
 _HELD_OUT_FORMS = HELD_OUT_NOUNS | {noun + "s" for noun in HELD_OUT_NOUNS}
 
 _EMOJI_MARK = "\ufe0f"                                # "show as a picture"; sources disagree on where to put it

@@ -322,7 +322,7 @@ def test_a_perfect_painter_scores_as_real_drawings_do(drawings, tmp_path: Path):
 def test_features_of_real_drawings_are_computed_once(drawings, tmp_path: Path, net: FeatureNet):
     items, rgba = drawings
     first = load_real(items[:4], rgba[:4], tmp_path, net, lambda text: None)
-    again = load_real(items[:4], rgba[:4], tmp_path, None, lambda text: pytest.fail("looked twice"))
+    again = load_real(items[:4], rgba[:4], tmp_path, net, lambda text: pytest.fail("looked twice"))
     np.testing.assert_array_equal(first.views, again.views)
     np.testing.assert_allclose(first.plain, look(net, first.pictures(range(4)))[:, :POOLED], atol=2e-3)
     assert first.thumbs.shape == (4, 768) and to_unit(first.pictures([0])).max() <= 1

@@ -99,8 +99,8 @@ def _thumbs(items: Sequence[Item], rgba: np.ndarray) -> np.ndarray:
 
 
 def load_real(items: Sequence[Item], rgba: np.ndarray, cache: Path, net: FeatureNet, say: Callable[[str], None] = print) -> Real:
-    """`rgba` uint8 [N, 256, 256, 4] row for row with `items`. The names in the cache carry a digest of the keys."""
-    digest = hashlib.sha256("\n".join(i.key for i in items).encode()).hexdigest()[:10]
+    """`rgba` uint8 [N, 256, 256, 4] row for row with `items`. The names in the cache carry a digest of keys and format."""
+    digest = hashlib.sha256("\n".join([str(net.dtype), *(i.key for i in items)]).encode()).hexdigest()[:10]
 
     def kept(name: str, make: Callable[[], np.ndarray]) -> np.ndarray:
         return _cached(cache / f"{digest}-{name}.npy", make)
