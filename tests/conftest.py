@@ -1,21 +1,32 @@
-"""Real classes at tiny size, written to disk once a session and read through the real loaders."""
+"""What holds for every test, and the real classes at tiny size, written once a session and read through the real loaders.
 
+No test needs a network, touches the user's own cache, or is left out in CI for want of a browser.
+"""
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+for name, value in {"HF_HUB_OFFLINE": "1", "GRADIO_ANALYTICS_ENABLED": "False", "TRANSFORMERS_VERBOSITY": "error",
+                    "DIFFUSERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}.items():
+    os.environ.setdefault(name, value)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tests never read or write the user's own cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ONESTROKE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two embedded bases a few numbers wide: tiny-student.safetensors and tiny-teacher.safetensors with their decoder."""
     from tests.tiny_embedded import write_bases
-
     return write_bases(tmp_path_factory.mktemp("embedded"))
 
 
@@ -23,15 +34,11 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_engine(tiny_folder: Path) -> Iterator[Callable]:
     """Opens engines over the tiny bases (keywords go to open_engine) and closes them at the end of the test."""
     from models.engine import open_engine
-
+    sources = [str(tiny_folder / f"tiny-{who}.safetensors") for who in ("student", "teacher")]
     opened = []
 
-    def start(**options):
-        opened.append(
-            open_engine(
-                bases=[str(tiny_folder / f"tiny-{who}.safetensors") for who in ("student", "teacher")], device="cpu", **options
-            )
-        )
+    def start(**options: object) -> object:
+        opened.append(open_engine(bases=sources, device="cpu", **options))
         return opened[-1]
 
     yield start
@@ -43,5 +50,20 @@ def tiny_engine(tiny_folder: Path) -> Iterator[Callable]:
 def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """tiny-sd1 and tiny-sd2 (which predicts v), each as a folder and as FAMILY-file.safetensors with the same weights."""
     from tests.tiny_sd import write_all
-
     return write_all(tmp_path_factory.mktemp("sd"))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu"):
+        import torch
+        if not torch.cuda.is_available():
+            pytest.skip("There is no CUDA device.")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[None]:
+    """In CI a browser test that was skipped is a failure: CI installs a browser."""
+    report = yield
+    if report.skipped and os.environ.get("CI") and item.get_closest_marker("browser"):
+        report.outcome, report.longrepr = "failed", f"{item.nodeid} was skipped in CI: {report.longrepr[-1]}"
+    return report
