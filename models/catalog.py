@@ -133,7 +133,8 @@ def _check_extent(spec: BaseSpec, extent: Extent) -> None:
     m = spec.multiple_px
     near = [min(max(round(side / m) * m, spec.min_px), spec.max_px) for side in (extent.width, extent.height)]
     if (extent.width, extent.height) != tuple(near):
-        raise BadInput(f'"{spec.title}" paints sides from {spec.min_px} to {spec.max_px} px in steps of {m}, not {extent}.', f"The nearest is {near[0]}x{near[1]}.")
+        raise BadInput(f'"{spec.title}" paints sides from {spec.min_px} to {spec.max_px} px in steps of {m}, not {extent}.',
+                       f"The nearest is {near[0]}x{near[1]}.")
 
 
 def _check_abilities(spec: BaseSpec, job: Job) -> None:

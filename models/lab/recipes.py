@@ -74,7 +74,8 @@ def teacher(s: Settings) -> None:
     from models.lab.train import TrainConfig, Trainer, train
     config = TrainConfig(batch_size=s.batch_size)
     trainer = Trainer(config, s.data / "teacher.pt", s.on)
-    train(trainer, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), Budget(s.minutes), lambda t: _sheet(s, t.ema.state_dict(t.net), t.progress.updates, 16))
+    train(trainer, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), Budget(s.minutes),
+          lambda t: _sheet(s, t.ema.state_dict(t.net), t.progress.updates, 16))
     p = trainer.progress
     export_unet("teacher", trainer.ema.state_dict(trainer.net), {"data": "python -m models.lab data", "seed": config.seed, "updates": p.updates,
                 "pictures_seen": p.pictures_seen, "hours": round(p.seconds / 3600, 2), "loss_curve": (p.losses or [])[-60:]})

@@ -5,7 +5,6 @@ shuffle, so a 256 px picture costs no full-resolution convolution.
 """
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 

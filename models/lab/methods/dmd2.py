@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lab.diffusion import TABLE, guided, sigmas_at
+from models.lab.diffusion import guided, sigmas_at
 from models.lab.ema import Ema
 from models.lab.latents import Batch
 from models.lab.method import Lesson
