@@ -1,6 +1,7 @@
 """Device, number format and free memory. The only file that says "cuda"."""
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ class Device:
     """Where tensors live and in which format networks run."""
     name: str                                        # "cpu", "cuda", "mps"
     dtype: torch.dtype
+    packs_weights: bool = False                      # lay weights out for oneDNN once (bf16 on a CPU)
 
     @property
     def channels_last(self) -> bool:
@@ -26,7 +28,7 @@ def pick_device(name: str | None = None) -> Device:
         return Device(name, torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16)
     if name == "mps":
         return Device(name, torch.float16)
-    return Device(name, torch.bfloat16 if cpu_has_fast_bf16() else torch.float32)
+    return Device(name, torch.bfloat16, packs_weights=True) if cpu_has_fast_bf16() else Device(name, torch.float32)
 
 
 def cpu_has_fast_bf16() -> bool:
@@ -56,7 +58,8 @@ def free_bytes(device: str) -> int:
 
 
 def release_cached(device: str) -> None:
-    """Give cached allocator blocks back after an eviction."""
+    """Free what an eviction left: reference cycles, then cached allocator blocks."""
+    gc.collect()
     if device == "cuda":
         torch.cuda.empty_cache()
 

@@ -20,6 +20,7 @@ from models.devices import Device
 from models.job import Job
 from models.nets.decoder import PatchDecoder
 from models.nets.patches import PatchEncoder
+from models.nets.prepack import packed_bytes, prepack
 from models.nets.unet import Cond, build_unet, predict
 from models.sampling import spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas, x0_from_v
 from models.spec import EMBEDDED, BaseSpec, Style, WeightFile
@@ -51,6 +52,8 @@ class EmbeddedBase:
         self.network = network.to(device.name, device.dtype, memory_format=layout).eval().requires_grad_(False)
         self.encoder = encoder.to(device.name).eval()
         self.decoder = decoder.to(device.name, device.dtype, memory_format=layout).eval().requires_grad_(False)
+        if device.packs_weights:
+            prepack(self.network), prepack(self.decoder)
         self.text = text
         self.encode_prompt = lru_cache(maxsize=512)(self._encode_prompt)
 
@@ -89,7 +92,8 @@ class EmbeddedBase:
 
     def bytes_resident(self) -> int:
         own = (self.network, self.encoder, self.decoder, self.text.net)
-        return sum(t.numel() * t.element_size() for m in own for t in (*m.parameters(), *m.buffers()))
+        weights = sum(t.numel() * t.element_size() for m in own for t in (*m.parameters(), *m.buffers()))
+        return weights + packed_bytes(self.network) + packed_bytes(self.decoder)
 
 
 def recognise(source: str) -> BaseSpec | None:

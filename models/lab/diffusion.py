@@ -21,8 +21,8 @@ def sigmas_at(times: Tensor) -> Tensor:
     return torch.lerp(log_table[low], log_table[low + 1], times - low).exp()
 
 
-def random_times(count: int, generator: torch.Generator, mean: float = 0.3, std: float = 1.2) -> Tensor:
-    """Logit-normal training times in (0, 999), denser in the middle (Esser et al. 2024, section 3.1)."""
+def random_times(count: int, generator: torch.Generator, mean: float, std: float) -> Tensor:
+    """Logit-normal training times in (0, 999), [count] (Esser et al. 2024, section 3.1)."""
     return torch.sigmoid(torch.randn(count, generator=generator) * std + mean) * (TRAIN_STEPS - 1)
 
 

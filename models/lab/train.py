@@ -32,6 +32,8 @@ class TrainConfig:
     cooldown_share: float = 0.25                     # of the minutes, learning rate falling to zero
     weight_decay: float = 0.01
     text_dropout: float = 0.1
+    time_mean: float = 1.2                           # of the logit-normal times: high noise, where the words decide the picture
+    time_std: float = 1.3
     ema_decay: float = 0.9985
     clip: float = 1.0
     seed: int = 0
@@ -117,7 +119,7 @@ def train(trainer: Trainer, data: LatentSet, held_out: LatentSet, budget: Budget
     running, count = 0.0, 0
     while (spent := budget.spent) < 1:
         batch = data.batch(rng, config.batch_size, config.text_dropout).to(trainer.device)
-        times = random_times(config.batch_size, generator).to(trainer.device)
+        times = random_times(config.batch_size, generator, config.time_mean, config.time_std).to(trainer.device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(trainer.device)
         with torch.autocast(trainer.device, torch.bfloat16):
             loss = v_loss(net, batch, times, eps).mean()
