@@ -12,7 +12,17 @@ import pytest
 import torch
 
 from models.errors import BadInput
-from models.sampling import (TRAIN_STEPS, noise, run, spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas, x0_from_epsilon, x0_from_v)
+from models.sampling import (
+    TRAIN_STEPS,
+    noise,
+    run,
+    spaced_sigmas,
+    time_of_sigma,
+    vp_scales,
+    vp_sigmas,
+    x0_from_epsilon,
+    x0_from_v,
+)
 
 TABLE = vp_sigmas()
 MEAN, SPREAD = 0.7, 0.5
