@@ -130,15 +130,18 @@ def _networks(path: Path, configs: str, text_prefix: str, device: Device) -> tup
     from transformers import CLIPTextModel
 
     told: dict[str, Any] = dict(config=configs, local_files_only=True)
-    unet = UNet2DConditionModel.from_single_file(_tensors(path, UNET), subfolder="unet", dtype=device.dtype, **told)
-    vae = AutoencoderKL.from_single_file(_tensors(path, VAE), subfolder="vae", dtype=device.dtype, **told)
-    text = create_diffusers_clip_model_from_ldm(
-        CLIPTextModel, _tensors(path, text_prefix), subfolder="text_encoder", torch_dtype=device.dtype, **told
-    )
-    for net in (unet, vae, text):
-        if lost := [name for name, p in net.named_parameters() if p.is_meta]:
-            raise MissingWeights(f"{path.name} lacks {len(lost)} tensors, the first is {lost[0]}.", "Download it again.")
-    return unet, vae, text
+    unet = UNet2DConditionModel.from_single_file(_tensors(path, UNET), subfolder="unet", **told)
+    unet = _whole(unet, path).to(device.dtype)
+    vae = _whole(AutoencoderKL.from_single_file(_tensors(path, VAE), subfolder="vae", **told), path).to(device.dtype)
+    text = create_diffusers_clip_model_from_ldm(CLIPTextModel, _tensors(path, text_prefix), subfolder="text_encoder", **told)
+    return unet, vae, _whole(text, path).to(device.dtype)
+
+
+def _whole(net: Any, path: Path) -> Any:
+    """The network itself, unless a weight was left without a value."""
+    if lost := [name for name, p in net.named_parameters() if p.is_meta]:
+        raise MissingWeights(f"{path.name} lacks {len(lost)} tensors, the first is {lost[0]}.", "Download it again.")
+    return net
 
 
 def _tensors(path: Path, prefix: str) -> dict[str, torch.Tensor]:

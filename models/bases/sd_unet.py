@@ -28,6 +28,7 @@ from models.spec import SD1, SD2, Arch, BaseSpec, WeightFile
 from models.weights import header
 
 FP32_BYTES = 4
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 MAX_PROMPT_CHARS_READ = 4000  # far more than 77 tokens; spares the tokenizer a novel
 DISTILLED_NAMES = ("turbo", "lightning", "hyper", "lcm")
 NEEDED = (
@@ -76,7 +77,7 @@ def recognise(source: str) -> BaseSpec | None:
         return _file_spec(path)
     if known := next((spec for spec in SPECS if spec.files[0].repo == source), None):
         return known
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", source) and path.suffix not in (".safetensors", ".ckpt", ".pt"):
+    if HUB_ID.fullmatch(source) and path.suffix not in (".safetensors", ".ckpt", ".pt"):
         return _hub_spec(source)
     if "/" in source or path.suffix == ".safetensors":
         raise BadInput(f"There is no file or folder {source}.", "Check the path.")

@@ -1,0 +1,23 @@
+"""Every base that can be opened here: the tiny ones, and the shipped ones whose weights are in assets/."""
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models.engine import Engine, open_engine
+
+
+@pytest.fixture(scope="session")
+def sources(tiny_folder: Path, sd_folder: Path) -> list[str]:
+    """What --base would name."""
+    files = [tiny_folder / "tiny-student.safetensors", tiny_folder / "tiny-teacher.safetensors"]
+    return [str(p) for p in (*files, *(sd_folder / f"tiny-{family}{kind}" for family in ("sd1", "sd2") for kind in ("", "-file.safetensors")))]
+
+
+@pytest.fixture(scope="session")
+def engine(sources: list[str]) -> Iterator[Engine]:
+    engine = open_engine(bases=sources, device="cpu")
+    yield engine
+    engine.close()
