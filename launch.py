@@ -118,6 +118,8 @@ def install(missing):
         check_disk(build)
         say("Installing Onestroke's packages into .venv; this happens once and takes a few minutes.")
         make_venv()
+    forget_half_installed()
+    if LOCK in missing:
         install_torch(build)
     say(f"Installing the packages of {' and '.join(lock.name for lock in missing)} ...")
     pip("install", *(word for lock in missing for word in ("-r", str(lock))), "-c", str(LOCK))
@@ -132,6 +134,14 @@ def make_venv():
         return
     if subprocess.call([sys.executable, "-m", "venv", "--clear", str(VENV)]) != 0:
         raise Stop("this Python cannot make an environment. On Debian or Ubuntu: `sudo apt install python3-venv`, then run again.")
+
+
+def forget_half_installed():
+    """Make pip install anew what it was killed in. A package's INSTALLER file is the last thing that pip writes; without it
+    the package may be cut short, but pip would take it for whole."""
+    for info in [*VENV.glob("lib/python*/site-packages/*.dist-info"), *VENV.glob("Lib/site-packages/*.dist-info")]:
+        if not (info / "INSTALLER").exists():
+            shutil.rmtree(info)
 
 
 def venv_works():

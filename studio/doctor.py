@@ -80,7 +80,7 @@ def torch_build() -> Check:
         return Check("torch", "not installed", ok=False, needed=True, cure=REINSTALL)
     unused = shutil.which("nvidia-smi") is not None and build.endswith("+cpu")
     return Check("torch", build + (", a CPU build beside an NVIDIA card" if unused else ""), not unused, False,
-                 "If the card's driver is recent: set ONESTROKE_TORCH=cuda and run python3 launch.py again.")
+                 f"{REINSTALL} It takes the CUDA build if the card's driver is 525 or newer.")
 
 
 def disk(cache_dir: Path) -> Check:

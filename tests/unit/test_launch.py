@@ -90,6 +90,16 @@ def test_an_interrupted_installation_leaves_no_stamp(launch: ModuleType, monkeyp
     assert not launch.STAMP.exists()
 
 
+def test_a_package_that_pip_was_killed_in_is_installed_anew(launch: ModuleType) -> None:
+    packages = launch.VENV / "lib/python3.11/site-packages"
+    for name in ("whole", "cut"):
+        (packages / f"{name}-1.0.dist-info").mkdir(parents=True)
+        (packages / f"{name}-1.0.dist-info/METADATA").touch()
+    (packages / "whole-1.0.dist-info/INSTALLER").write_text("pip")
+    launch.forget_half_installed()
+    assert [path.name for path in packages.iterdir()] == ["whole-1.0.dist-info"]
+
+
 @pytest.mark.parametrize("driver,build", [(None, "cpu"), (470, "cpu"), (535, "cu126"), (580, "cu130"), (595, "cu130")])
 def test_the_torch_build_follows_the_driver(launch: ModuleType, monkeypatch: pytest.MonkeyPatch, driver: int | None, build: str) -> None:
     monkeypatch.setattr(launch, "nvidia_driver", lambda: driver)
