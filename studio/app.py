@@ -13,8 +13,8 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr  # noqa: E402  (the variable above must be set first)
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -73,7 +73,7 @@ def build_app(ctx: TabContext) -> gr.Blocks:
     """Every discovered tab in one page. A tab whose needs no base meets says so instead."""
     with gr.Blocks(title=TITLE, fill_width=True, delete_cache=TEMP_AGE_S, analytics_enabled=False) as blocks:
         gr.HTML(MASTHEAD, js_on_load=None, apply_default_css=False, elem_id="os-top")
-        with gr.Tabs(elem_id="os-tabs"):
+        with gr.Tabs(elem_id="os-tabs") as ctx.handoff.tabs:
             for tab in discover_tabs():
                 with gr.Tab(tab.title, id=tab.id, elem_id=f"os-tab-{tab.id}"):
                     _build_tab(tab, ctx)
@@ -85,7 +85,8 @@ def build_app(ctx: TabContext) -> gr.Blocks:
 
 def _build_tab(tab: Tab, ctx: TabContext) -> None:
     if missing := tab.missing(ctx.engine.catalog.bases):
-        gr.Markdown(f"**{tab.title}** needs a model that can do this: {', '.join(missing).replace('_', ' ')}. None of the installed ones can.")
+        abilities = ", ".join(missing).replace("_", " ")
+        gr.Markdown(f"**{tab.title}** needs a model that can do this: {abilities}. None of the installed ones can.")
     else:
         tab.build(ctx)
 
@@ -118,10 +119,12 @@ def start(ctx: TabContext) -> Served:
     """Build and serve in background threads; returns when the page answers."""
     settings = ctx.settings
     blocks = build_app(ctx)
-    names = (socket.gethostname(), f"{socket.gethostname()}.local", *(("*.gradio.live",) if settings.share else ()))
+    machine = socket.gethostname()
+    names = (machine, f"{machine}.local", *(("*.gradio.live",) if settings.share else ()))
     _, local_url, share_url = blocks.queue(max_size=64).launch(
-        server_name=settings.host, server_port=free_port(settings.host, settings.port), share=settings.share, prevent_thread_lock=True,
-        quiet=True, ssr_mode=False, run_history=False, footer_links=[], enable_monitoring=False, max_file_size=MAX_UPLOAD, show_error=True,
+        server_name=settings.host, server_port=free_port(settings.host, settings.port), share=settings.share,
+        prevent_thread_lock=True, quiet=True, ssr_mode=False, run_history=False, footer_links=[], enable_monitoring=False,
+        max_file_size=MAX_UPLOAD, show_error=True,
         theme=studio_theme(), head=STYLE_LINK, inbrowser=settings.open_browser,
         app_kwargs={"routes": ctx.routes, "middleware": [Middleware(HostGuard, names=names)], "docs_url": None, "redoc_url": None,
                     "openapi_url": None})
@@ -130,7 +133,7 @@ def start(ctx: TabContext) -> Served:
 
 def open_context(settings: Settings, library_folder: Path | None = None) -> TabContext:
     """The engine and library that these settings ask for; kept pictures lie beside the weights unless a folder is given."""
-    from models.engine import open_engine                                # torch comes in here, not when this file is imported
+    from models.engine import open_engine  # torch comes in here, not when this file is imported
 
     engine = open_engine(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir)
     return TabContext(engine, settings, Library(library_folder or settings.cache_dir.expanduser() / "library"))

@@ -19,7 +19,8 @@ class Receiver:
 
 @dataclass
 class Handoff:
-    """Receivers register while tabs are built; `wire` callbacks run when all of them are known."""
+    """Receivers register while tabs are built; callbacks run when all are known. `tabs`: the gr.Tabs around them."""
+    tabs: Any = None
     receivers: list[Receiver] = field(default_factory=list)
     after_build: list[Callable[[], None]] = field(default_factory=list)
 

@@ -7,18 +7,18 @@ import gradio as gr
 
 CSS_FILE = Path(__file__).with_name("studio.css")
 
-SEAL = gr.themes.Color("#fdf3f0", "#fbe3dd", "#f6c4b8", "#ee9b89", "#e26f58", "#d24a31", "#bb3a23", "#982e1c", "#7a281a", "#642519", "#380f08",
-                       name="seal")
-INK = gr.themes.Color("#faf9f7", "#f3f1ed", "#e6e3dd", "#d2cdc4", "#a39d93", "#77716a", "#57524c", "#403c37", "#292623", "#1c1a18", "#121110",
-                      name="ink")
+SEAL = gr.themes.Color("#fdf3f0", "#fbe3dd", "#f6c4b8", "#ee9b89", "#e26f58", "#d24a31", "#bb3a23", "#982e1c", "#7a281a",
+                       "#642519", "#380f08", name="seal")
+INK = gr.themes.Color("#faf9f7", "#f3f1ed", "#e6e3dd", "#d2cdc4", "#a39d93", "#77716a", "#57524c", "#403c37", "#292623",
+                      "#1c1a18", "#121110", name="ink")
 SANS = ["ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Helvetica Neue", "Noto Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 
 def studio_theme() -> gr.themes.Base:
     """Light and dark in one; the browser's preference decides."""
-    theme = gr.themes.Base(primary_hue=SEAL, secondary_hue=SEAL, neutral_hue=INK, font=SANS, font_mono=MONO, radius_size="md", spacing_size="sm",
-                           text_size="sm")
+    theme = gr.themes.Base(primary_hue=SEAL, secondary_hue=SEAL, neutral_hue=INK, font=SANS, font_mono=MONO,
+                           radius_size="md", spacing_size="sm", text_size="sm")
     return theme.set(
         body_background_fill="#f6f4f0", body_background_fill_dark="#141312",
         background_fill_primary="#ffffff", background_fill_primary_dark="#1c1a18",

@@ -35,7 +35,8 @@ def base_picker(specs: dict[str, BaseSpec], default: str) -> gr.Dropdown:
 
 def negative_box(spec: BaseSpec) -> gr.Textbox:
     """Off, with the reason, for a base that has no use for it."""
-    return gr.Textbox(label="Avoid", lines=1, max_lines=3, interactive=spec.negative_prompt, placeholder=negative_hint(spec))
+    return gr.Textbox(label="Avoid", lines=1, max_lines=3, interactive=spec.negative_prompt, placeholder=negative_hint(spec),
+                      elem_id="os-negative")
 
 
 def negative_hint(spec: BaseSpec) -> str:

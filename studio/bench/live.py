@@ -36,7 +36,7 @@ COMPARISONS: tuple[Comparison, ...] = ()
 
 def run(settings: Settings) -> dict[str, float]:
     """Serve the studio, let a browser draw on it, then draw without one."""
-    from studio.app import open_context, start                             # gradio and torch come in here
+    from studio.app import open_context, start  # gradio and torch come in here
 
     with tempfile.TemporaryDirectory() as folder:
         ctx = open_context(settings, library_folder=Path(folder))
@@ -55,7 +55,8 @@ def run(settings: Settings) -> dict[str, float]:
 # ---- in the browser
 
 def in_browser(url: str) -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "-m", "studio.bench._drive", url], capture_output=True, text=True, timeout=DRIVE_LIMIT_S)
+    command = [sys.executable, "-m", "studio.bench._drive", url]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=DRIVE_LIMIT_S)
     if done.returncode:
         raise StudioError("The browser part of the bench failed.", done.stderr.strip()[-600:])
     return json.loads(done.stdout)
@@ -75,7 +76,7 @@ def latencies(seen: Mapping[str, list]) -> list[float]:
     frames = seen["frames"]
     out = [next((painted - at for shown, painted in frames if shown >= seq), None) for at, seq in seen["events"]]
     if not out or None in out:
-        raise StudioError(f"{out.count(None)} of {len(out)} pointer events were never painted.", "Run the bench again on an idle machine.")
+        raise StudioError(f"{out.count(None)} of {len(out)} pointer events were never painted.", "Run the bench again.")
     return out
 
 

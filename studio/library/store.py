@@ -23,10 +23,11 @@ from studio.export import png
 
 JOURNAL_ROWS = 500
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, created_s REAL NOT NULL, file TEXT NOT NULL, width INT NOT NULL, height INT NOT NULL,
-  prompt TEXT NOT NULL, base TEXT NOT NULL, seed INT NOT NULL, digest TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS items (id TEXT PRIMARY KEY, created_s REAL NOT NULL, file TEXT NOT NULL, width INT NOT NULL,
+  height INT NOT NULL, prompt TEXT NOT NULL, base TEXT NOT NULL, seed INT NOT NULL, digest TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS items_by_time ON items (created_s DESC);
-CREATE TABLE IF NOT EXISTS journal (n INTEGER PRIMARY KEY AUTOINCREMENT, created_s REAL NOT NULL, client TEXT NOT NULL, job BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS journal (n INTEGER PRIMARY KEY AUTOINCREMENT, created_s REAL NOT NULL, client TEXT NOT NULL,
+  job BLOB NOT NULL);
 """
 
 
@@ -70,7 +71,8 @@ class Library:
         draft.write_bytes(png.encode(pixels, job))
         draft.replace(path)
         height, width = pixels.shape[:2]
-        row = (item_id, created_s, str(path.relative_to(self.folder)), width, height, job.prompt, job.base, job.seeds[0], job.digest)
+        file = path.relative_to(self.folder).as_posix()
+        row = (item_id, created_s, file, width, height, job.prompt, job.base, job.seeds[0], job.digest)
         with self._transaction() as db:
             db.execute("INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         return self._item(row)
@@ -105,7 +107,8 @@ class Library:
     def journaled(self, client: str | None = None, limit: int = 20) -> list[Job]:
         """The newest jobs first, of one client or of all."""
         with self._transaction() as db:
-            rows = db.execute("SELECT job FROM journal WHERE ? IS NULL OR client = ? ORDER BY n DESC LIMIT ?", (client, client, limit)).fetchall()
+            rows = db.execute("SELECT job FROM journal WHERE ? IS NULL OR client = ? ORDER BY n DESC LIMIT ?",
+                              (client, client, limit)).fetchall()
         return [Job.from_dict(json.loads(zlib.decompress(row["job"]))) for row in rows]
 
     def _item(self, row: tuple) -> Item:

@@ -42,9 +42,10 @@ log = logging.getLogger(__name__)
 class Hub:
     """`make_job` and `refine_steps` are the tab's; see Session."""
 
-    def __init__(self, engine: Any, library: Any, make_job: Callable[[Controls, np.ndarray], Job], refine_steps: Callable[[str], int],
-                 clock: Callable[[], float] = time.monotonic) -> None:
-        self.engine, self.library, self.make_job, self.refine_steps, self.clock = engine, library, make_job, refine_steps, clock
+    def __init__(self, engine: Any, library: Any, make_job: Callable[[Controls, np.ndarray], Job],
+                 refine_steps: Callable[[str], int], clock: Callable[[], float] = time.monotonic) -> None:
+        self.engine, self.library, self.clock = engine, library, clock
+        self.make_job, self.refine_steps = make_job, refine_steps
         self.sessions: set[Session] = set()
         self._tokens: OrderedDict[str, float] = OrderedDict()
         self._parked: OrderedDict[str, tuple[Strip, float]] = OrderedDict()

@@ -209,7 +209,7 @@ class Session:
             return False
         except Exception as error:                      # the pump must survive whatever a model throws
             log.exception("A live render failed.")
-            await self.report(StudioError(f"The render failed: {type(error).__name__}.", "The log has the details; draw on to try again."))
+            await self.report(StudioError(f"The render failed: {type(error).__name__}.", "Draw on to try again; the log says more."))
             return False
         await self._shipped()
         spent = {"queue": (started_s - order.received_s) * 1e3, "model": (ended_s - started_s) * 1e3}

@@ -16,6 +16,7 @@ from models.errors import UnknownId
 from models.job import Extent, Job, Picture
 from models.spec import BaseSpec
 from studio import widgets
+from studio.events import Handoff
 from studio.live.controls import Controls
 from studio.live.hub import Hub
 from studio.live.session import PAPER
@@ -24,26 +25,27 @@ from studio.tab import Tab, TabContext
 PAGE_DIR = Path(__file__).parents[1] / "live" / "page"
 PAGE_ONLY = ("lock",)
 REFINE_STEPS = 4
-INKS = ("#1d1b1a", "#6b655d", "#b9b2a7", "#ffffff", "#d24a31", "#f08a3c", "#f7c948", "#6fae4e", "#2c8a7d", "#4aa3df", "#3557b7", "#7b4fb3",
-        "#e58fb1", "#f3cfb3", "#a4683f", "#5d3a25")
-METER_ROWS = (("capture", "Capture"), ("wire", "Wire"), ("queue", "Queue"), ("model", "Model"), ("encode", "Encode"), ("paint", "Paint"))
+INKS = ("#1d1b1a", "#6b655d", "#b9b2a7", "#ffffff", "#d24a31", "#f08a3c", "#f7c948", "#6fae4e", "#2c8a7d", "#4aa3df",
+        "#3557b7", "#7b4fb3", "#e58fb1", "#f3cfb3", "#a4683f", "#5d3a25")
+METER_ROWS = (("capture", "Capture"), ("wire", "Wire"), ("queue", "Queue"), ("model", "Model"), ("encode", "Encode"),
+              ("paint", "Paint"))
 STYLE_LINK = '<link rel="stylesheet" href="studio/live/page/canvas.css">'
 SHOW_JS = "() => window.onestroke.live.values()"
 CHANGE_JS = "(...values) => { window.onestroke?.live?.change(values); }"
 LOAD_JS = """
-Promise.all([import(new URL('studio/live/page/canvas.js', document.baseURI)), import(new URL('studio/live/page/store.js', document.baseURI))])
-  .then(([canvas, store]) => canvas.start({
-    element: element.querySelector('.os-stage'), server, config: props.config,
-    changed: () => trigger('restored'), send: (frame, to) => trigger('sent', {client: store.clientName(), frame, to}),
-  }, store.loadSettings()));
+import(new URL('studio/live/page/canvas.js', document.baseURI)).then(({ start }) => start({
+  element: element.querySelector('.os-stage'), server, config: props.config,
+  changed: () => trigger('restored'), send: (what) => trigger('sent', what),
+}));
 """
 
 
 def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec) -> Job:
     """What the controls and the drawing ask for. `canvas`: uint8 [H, W, 3], None or blank = paint from the words alone."""
     side = spec.native_px[0]
-    job = Job(prompt=controls.prompt.strip(), base=controls.base, style=controls.style, seeds=(controls.seed,), extent=Extent(side, side),
-              negative=controls.negative.strip() if spec.negative_prompt else "", steps=min(max(controls.steps, spec.min_steps), spec.max_steps))
+    job = Job(prompt=controls.prompt.strip(), base=controls.base, style=controls.style, seeds=(controls.seed,),
+              negative=controls.negative.strip() if spec.negative_prompt else "", extent=Extent(side, side),
+              steps=min(max(controls.steps, spec.min_steps), spec.max_steps))
     if canvas is None or not spec.image_to_image or canvas.min() == PAPER:
         return job
     drawing = Image.fromarray(canvas).resize((side, side), Image.Resampling.BOX)
@@ -57,8 +59,8 @@ def build(ctx: TabContext) -> None:
     hub = make_hub(ctx, bases)
     with gr.Row(elem_id="os-live", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="os-main"):
-            prompt = gr.Textbox(example_words(spec), label="Prompt", show_label=False, placeholder="Say what to paint", lines=1, max_lines=3,
-                                elem_id="os-prompt", autofocus=True)
+            prompt = gr.Textbox(example_words(spec), label="Prompt", show_label=False, placeholder="Say what to paint",
+                                lines=1, max_lines=3, elem_id="os-prompt", autofocus=True)
             stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS, head=STYLE_LINK, server_functions=[minting(hub)],
                             apply_default_css=False, elem_id="os-stage")
         with gr.Column(scale=0, min_width=264, elem_id="os-side"):
@@ -68,7 +70,7 @@ def build(ctx: TabContext) -> None:
     stage.props["config"] = {"names": names, "bases": [*bases], "sent": [n for n in names if n not in PAGE_ONLY],
                              "defaults": {name: part.value for name, part in controls.items()}}
     connect(stage, controls, bases)
-    ctx.handoff.when_complete(lambda: wire_sends(stage, hub, ctx.handoff.receivers))
+    ctx.handoff.when_complete(lambda: wire_sends(stage, hub, ctx.handoff))
 
 
 def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec) -> dict[str, Any]:
@@ -81,14 +83,16 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec) -> dict[str, Any]:
     steps = gr.Slider(spec.min_steps, spec.max_steps, spec.default_steps, step=1, label="Steps", elem_id="os-steps", buttons=[])
     refine = gr.Checkbox(True, label="Refine when the hand rests", elem_id="os-refine")
     negative = widgets.negative_box(spec)
-    return {"base": base, "style": style, "strength": strength, "seed": seed, "lock": lock, "steps": steps, "refine": refine, "negative": negative}
+    return {"base": base, "style": style, "strength": strength, "seed": seed, "lock": lock, "steps": steps, "refine": refine,
+            "negative": negative}
 
 
 def connect(stage: gr.HTML, controls: dict[str, Any], bases: dict[str, BaseSpec]) -> None:
     """Controls -> socket without a round trip through the server, and back when a frame is restored."""
     parts = [*controls.values()]
     quiet = {"api_visibility": "private", "show_progress": "hidden"}
-    gr.on([part.change for part in parts] + [controls["prompt"].input, controls["strength"].input], None, parts, None, js=CHANGE_JS, **quiet)
+    moments = [part.change for part in parts] + [controls["prompt"].input, controls["strength"].input]
+    gr.on(moments, None, parts, None, js=CHANGE_JS, **quiet)
     stage.restored(None, None, parts, js=SHOW_JS, **quiet)
     if len(bases) > 1:
         limited = [controls[name] for name in ("style", "strength", "steps", "negative")]
@@ -98,22 +102,24 @@ def connect(stage: gr.HTML, controls: dict[str, Any], bases: dict[str, BaseSpec]
 def limits(spec: BaseSpec) -> list[Any]:
     """New style, strength, steps and negative controls for another base."""
     first = spec.styles[0].id if spec.styles else ""
-    return [gr.update(choices=widgets.style_choices(spec), value=first, visible=bool(spec.styles)), gr.update(interactive=spec.image_to_image),
+    return [gr.update(choices=widgets.style_choices(spec), value=first, visible=bool(spec.styles)),
+            gr.update(interactive=spec.image_to_image),
             gr.update(minimum=spec.min_steps, maximum=spec.max_steps, value=spec.default_steps),
             gr.update(interactive=spec.negative_prompt, placeholder=widgets.negative_hint(spec))]
 
 
-def wire_sends(stage: gr.HTML, hub: Hub, receivers: list[Any]) -> None:
+def wire_sends(stage: gr.HTML, hub: Hub, handoff: Handoff) -> None:
     """A button for every tab that takes pictures; none when there is no such tab."""
+    receivers = handoff.receivers
     stage.props["config"]["receivers"] = [{"id": r.tab_id, "title": r.title} for r in receivers]
     if not receivers:
         return
 
     def send(event: gr.EventData) -> list[Any]:
         result = hub.frame(event.client, event.frame).result
-        return [r.update(result) if r.tab_id == event.to else gr.skip() for r in receivers]
+        return [r.update(result) if r.tab_id == event.to else gr.skip() for r in receivers] + [gr.Tabs(selected=event.to)]
 
-    stage.sent(send, None, [r.component for r in receivers], api_visibility="private", show_progress="hidden")
+    stage.sent(send, None, [*(r.component for r in receivers), handoff.tabs], api_visibility="private", show_progress="hidden")
 
 
 def make_hub(ctx: TabContext, bases: dict[str, BaseSpec]) -> Hub:
@@ -146,18 +152,22 @@ def example_words(spec: BaseSpec) -> str:
 
 def stage_html() -> str:
     return (PAGE_DIR / "stage.html").read_text().replace("<!--inks-->", "".join(
-        f'<button type="button" class="os-ink" data-ink="{ink}" style="--ink:{ink}" aria-label="Colour {ink}" aria-pressed="false"></button>'
-        for ink in INKS))
+        f'<button type="button" class="os-ink" data-ink="{ink}" style="--ink:{ink}" aria-label="Colour {ink}" '
+        f'aria-pressed="false"></button>' for ink in INKS))
 
 
 def meter_html() -> str:
-    rows = "".join(f'<tr><th scope="row"><i class="os-dot os-{key}"></i>{escape(title)}</th><td data-meter="{key}-50">–</td>'
-                   f'<td data-meter="{key}-95">–</td></tr>' for key, title in METER_ROWS)
+    rows = "".join(_meter_row(key, f'<i class="os-dot os-{key}"></i>{escape(title)}') for key, title in METER_ROWS)
     bars = "".join(f'<i class="os-{key}" data-bar="{key}" title="{escape(title)}"></i>' for key, title in METER_ROWS)
-    return (f'<section id="os-meter" aria-label="Latency"><header><h3>Hand to picture</h3><span data-meter="fps">idle</span></header>'
-            f'<div class="os-bars" aria-hidden="true">{bars}</div><table><thead><tr><th scope="col">ms</th><th scope="col">p50</th>'
-            f'<th scope="col">p95</th></tr></thead><tbody>{rows}</tbody><tfoot><tr><th scope="row">Total</th><td data-meter="total-50">–</td>'
-            f'<td data-meter="total-95">–</td></tr></tfoot></table></section>')
+    head = '<tr><th scope="col">ms</th><th scope="col">p50</th><th scope="col">p95</th></tr>'
+    return (f'<section id="os-meter" aria-label="Latency">'
+            f'<header><h3>Hand to picture</h3><span data-meter="fps">idle</span></header>'
+            f'<div class="os-bars" aria-hidden="true">{bars}</div><table><thead>{head}</thead><tbody>{rows}</tbody>'
+            f'<tfoot>{_meter_row("total", "Total")}</tfoot></table></section>')
+
+
+def _meter_row(key: str, title: str) -> str:
+    return (f'<tr><th scope="row">{title}</th><td data-meter="{key}-50">–</td><td data-meter="{key}-95">–</td></tr>')
 
 
 TAB = Tab("live", "Live", 0, build)

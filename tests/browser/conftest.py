@@ -1,19 +1,13 @@
 """The real app on a free port and a real Chromium; without Chromium these tests are skipped by name, in CI they fail."""
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from models.weights import ASSETS
 from studio.chromium import ARGS, CURE, find_chromium
-
-WEIGHTS = ASSETS / "embedded" / "student.safetensors"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,42 +30,37 @@ def chromium() -> Iterator[object]:
 
 
 @pytest.fixture(scope="session")
-def studio(tmp_path_factory) -> Iterator[object]:
-    """The app as `serve` starts it: with the embedded base when its weights are there, else with a tiny stand-in."""
-    from studio.app import open_context, start
-    from studio.library.store import Library
-    from studio.settings import Settings
-    from studio.tab import TabContext
+def studio(tiny_folder, tmp_path_factory) -> Iterator[object]:
+    """The app as `serve` starts it, over tiny bases of the real kind."""
+    from studio.app import start
 
-    settings = Settings(port=7900, cache_dir=tmp_path_factory.mktemp("studio"))
-    if WEIGHTS.is_file():
-        ctx = open_context(settings)
-        ctx.engine.warm(settings.base)
-    else:
-        ctx = TabContext(_tiny().TinyEngine(), settings, Library(settings.cache_dir / "library"))
-    served = start(ctx)
+    served = start(tiny_context(tiny_folder, tmp_path_factory.mktemp("studio"), port=7900))
     yield served
     served.close()
 
 
-def _tiny() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tiny_engine", Path(__file__).with_name("tiny_engine.py"))
-    module = sys.modules["tiny_engine"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def tiny_context(tiny_folder: Path, folder: Path, port: int) -> object:
+    """A warm TabContext whose first base is tiny-student and which knows tiny-teacher too."""
+    from studio.app import open_context
+    from studio.settings import Settings
+
+    ctx = open_context(Settings(port=port, base=str(tiny_folder / "tiny-student.safetensors"), cache_dir=folder))
+    ctx.engine.catalog.resolve_base(str(tiny_folder / "tiny-teacher.safetensors"))
+    ctx.engine.warm(ctx.engine.catalog.resolve_base(ctx.settings.base).id)
+    return ctx
 
 
 @pytest.fixture
 def open_page(chromium, studio) -> Iterator[Callable]:
-    """open_page() -> a fresh browser's page with a live canvas; errors of the page fail the test."""
+    """open_page(url) -> a fresh browser's page with a live canvas; errors of the page fail the test."""
     contexts, errors = [], []
 
-    def open_one(**options: object) -> object:
-        context = chromium.new_context(viewport={"width": 1440, "height": 900}, **options)
+    def open_one(url: str = studio.url) -> object:
+        context = chromium.new_context(viewport={"width": 1440, "height": 900})
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(studio.url)
+        page.goto(url)
         page.wait_for_selector('.os-stage[data-state="ready"].has-picture', timeout=60_000)
         return page
 
@@ -79,3 +68,23 @@ def open_page(chromium, studio) -> Iterator[Callable]:
     for context in contexts:
         context.close()
     assert not errors
+
+
+@pytest.fixture
+def studio_of_two(tiny_folder, tmp_path, monkeypatch) -> Iterator[object]:
+    """A studio with the live tab and one more that takes pictures."""
+    import gradio as gr
+
+    import studio.app
+    from studio.events import Receiver
+    from studio.tab import Tab, discover_tabs
+
+    def build(ctx: object) -> None:
+        words = gr.Textbox(label="Received")
+        ctx.handoff.offer(Receiver("other", "Other", words, lambda result: f"{result.job.prompt} {result.pixels.shape}"))
+
+    found = (*discover_tabs(), Tab("other", "Other", 9, build))
+    monkeypatch.setattr(studio.app, "discover_tabs", lambda: found)
+    served = studio.app.start(tiny_context(tiny_folder, tmp_path, port=7940))
+    yield served
+    served.close()

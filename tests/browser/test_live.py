@@ -1,13 +1,16 @@
 """The live tab through a real browser: what a person does, and what must then be seen."""
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import struct
 import time
 import zlib
 
 import numpy as np
 import pytest
+from PIL import Image
 
 FRAME_TIMEOUT_MS = 30_000
 PICTURE_JS = "() => document.querySelector('.os-picture').toDataURL()"
@@ -93,8 +96,9 @@ def test_server_and_page_agree_on_every_pixel(open_page, studio):
     page.mouse.click(box["x"] + 0.95 * box["width"], box["y"] + 0.05 * box["height"])
     page.keyboard.press("Control+z")
     settle(page)
-    shown = np.frombuffer(bytes(page.evaluate("() => Array.from(window.onestroke.live.paper.read().data)")), np.uint8).reshape(512, 512, 4)
-    assert (session_of(studio, page).canvas == shown[..., :3]).all()
+    png = base64.b64decode(page.evaluate(CANVAS_JS).partition(",")[2])
+    shown = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert (session_of(studio, page).canvas == shown).all()
 
 
 def test_fill_colours_a_closed_area_only(open_page):
@@ -132,7 +136,7 @@ def test_a_pinned_frame_is_in_the_library_and_replays_to_identical_pixels(open_p
     page.locator("#os-prompt textarea").fill("an owl")
     draw(page, [(0.3, 0.5), (0.7, 0.5)])
     settle(page)
-    page.get_by_role("button", name="Keep").click()
+    page.get_by_role("button", name="Keep", exact=True).click()
     page.wait_for_selector(".os-notice.is-done", timeout=FRAME_TIMEOUT_MS)
     item = studio.ctx.library.items(limit=1)[0]
     pixels, job = studio.ctx.library.open(item.id)
@@ -159,6 +163,39 @@ def test_an_earlier_frame_can_be_looked_at_and_restored(open_page):
     page.wait_for_function("() => document.querySelector('#os-prompt textarea').value === 'first words'", timeout=FRAME_TIMEOUT_MS)
     settle(page)
     assert canvas(page) == drawing and picture(page) == shown
+
+
+def test_any_frame_of_the_strip_is_kept_with_one_click(open_page, studio):
+    page = open_page()
+    draw(page, [(0.3, 0.5), (0.7, 0.5)], 0.02)
+    settle(page)
+    page.wait_for_timeout(600)
+    page.locator(".os-shot").first.hover()
+    page.locator(".os-shot .os-pin").first.click()
+    page.wait_for_selector(".os-shot.is-kept", timeout=FRAME_TIMEOUT_MS)
+    kept = session_of(studio, page).strip.frames[0]
+    assert studio.ctx.library.items(limit=1)[0].digest == kept.job.digest
+
+
+def test_a_frame_can_be_sent_to_another_tab(open_page, studio_of_two):
+    page = open_page(studio_of_two.url)
+    page.locator("#os-prompt textarea").fill("a parcel")
+    settle(page)
+    page.get_by_role("button", name="To Other").click()
+    page.wait_for_function("() => document.querySelector('#os-tab-other textarea')?.value === 'a parcel (1, 256, 256, 3)'", timeout=FRAME_TIMEOUT_MS)
+    assert page.get_by_label("Received").is_visible()
+
+
+def test_another_model_changes_what_is_on_offer(open_page, studio):
+    other = studio.ctx.engine.catalog.bases["tiny-teacher"]
+    page = open_page()
+    assert not page.get_by_label("Avoid").is_editable() and "To " not in page.locator(".os-acts").inner_text()
+    page.get_by_label("Model").click()
+    page.get_by_role("option", name=other.title).click()
+    page.wait_for_function("() => !document.querySelector('#os-negative textarea').disabled", timeout=FRAME_TIMEOUT_MS)
+    page.wait_for_function(f"() => document.querySelector('#os-steps input[type=range]').max === '{other.max_steps}'")
+    page.wait_for_function(f"() => window.onestroke.live.settings.base === '{other.id}'")
+    assert session_of(studio, page).controls.base == other.id
 
 
 def test_the_picture_can_be_pulled_onto_the_canvas(open_page):
@@ -247,7 +284,6 @@ def test_an_unusable_picture_is_explained_and_changes_nothing(open_page, data, s
 
 
 def test_a_large_picture_is_scaled_onto_the_canvas(open_page, tmp_path):
-    from PIL import Image
     Image.new("RGB", (3000, 1500), (200, 30, 30)).save(tmp_path / "wide.jpg")
     page = open_page()
     page.locator(".os-file").set_input_files(tmp_path / "wide.jpg")
@@ -309,3 +345,72 @@ def test_a_foreign_host_or_origin_or_token_is_refused(open_page, studio):
     assert refused
     for path in ("docs", "openapi.json"):
         assert page.request.get(f"{studio.url}{path}").status == 404
+
+
+def test_a_lost_connection_comes_back_by_itself_with_everything(open_page, studio):
+    page = open_page()
+    draw(page, [(0.3, 0.5), (0.7, 0.5)])
+    settle(page)
+    before, frames = picture(page), page.locator(".os-shot").count()
+    page.evaluate("() => window.onestroke.live.wire.socket.close()")
+    page.wait_for_selector('.os-stage[data-state="off"]')
+    draw(page, [(0.5, 0.2), (0.5, 0.8)])
+    page.wait_for_selector('.os-stage[data-state="ready"]', timeout=FRAME_TIMEOUT_MS)
+    changed(page, before)
+    settle(page)
+    assert (session_of(studio, page).canvas[256, 150:360].min(axis=1) < 128).all()
+    assert page.locator(".os-shot").count() >= frames
+
+
+def test_a_new_window_starts_with_the_last_drawing(open_page):
+    page = open_page()
+    draw(page, [(0.3, 0.5), (0.7, 0.5)])
+    page.wait_for_timeout(800)
+    drawing = canvas(page)
+    page.close()
+    again = page.context.new_page()
+    again.goto(page.url)
+    again.wait_for_selector('.os-stage[data-state="ready"].has-picture', timeout=FRAME_TIMEOUT_MS)
+    assert canvas(again) == drawing
+
+
+def test_one_canvas_too_many_is_told_why(chromium, studio, monkeypatch):
+    monkeypatch.setattr("studio.live.hub.MAX_SESSIONS", 0)
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(studio.url)
+    page.wait_for_selector(".os-notice.is-error", timeout=60_000)
+    assert "live canvases are open already" in page.locator(".os-notice-text").inner_text()
+    context.close()
+
+
+def test_a_pen_draws_wider_when_pressed(open_page):
+    page = open_page()
+    box, devtools = page.locator(".os-paper").bounding_box(), page.context.new_cdp_session(page)
+
+    def touch(v: float, force: float) -> int:
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + v * box["height"], "pointerType": "pen", "button": "left", "buttons": 1, "clickCount": 1}
+        devtools.send("Input.dispatchMouseEvent", {"type": "mousePressed", "force": force} | at)
+        devtools.send("Input.dispatchMouseEvent", {"type": "mouseReleased"} | at)
+        row = f"() => window.onestroke.live.paper.read([0, {int(v * 512)}, 512, 1]).data"
+        return page.evaluate(f"() => ({row})().filter((value, i) => i % 4 === 0 && value < 128).length")
+
+    assert touch(0.7, 0.9) > 2 * touch(0.3, 0.1) > 0
+
+
+def test_two_fingers_zoom_and_leave_no_mark(open_page):
+    page = open_page()
+    box, devtools = page.locator(".os-paper").bounding_box(), page.context.new_cdp_session(page)
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def touch(kind: str, apart: float, count: int = 2) -> None:
+        points = [{"x": x + side * apart, "y": y, "id": side + 1} for side in (-1, 1)[:count]]
+        devtools.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", 40, count=1)
+    touch("touchStart", 40)
+    for apart in (60, 90, 120):
+        touch("touchMove", apart)
+    devtools.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    page.wait_for_function("() => window.onestroke.live.view.zoom > 1.5")
+    assert page.evaluate("() => window.onestroke.live.paper.blank")

@@ -13,13 +13,13 @@ import pytest
 
 from models.errors import BadInput, Cancelled, StudioError
 from models.job import Extent, Job, Picture, Result, Timings
+from studio.library.store import Library
 from studio.live import session as session_module
 from studio.live import wire
 from studio.live.controls import Controls
 from studio.live.hub import MAX_TOKENS, Hub
 from studio.live.session import Session
 from studio.live.strip import FRESH, Frame, Strip
-from studio.library.store import Library
 
 
 class Painter:

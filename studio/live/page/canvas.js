@@ -3,7 +3,7 @@ import { Hand } from './hand.js';
 import { Meter } from './meter.js';
 import { Paper, SIDE } from './paper.js';
 import { pictureIn, place, readPicture } from './pictures.js';
-import { clientName, loadCanvas, saveCanvas, saveSettings } from './store.js';
+import { clientName, loadCanvas, loadSettings, saveCanvas, saveSettings } from './store.js';
 import { Strip } from './strip.js';
 import { View } from './view.js';
 import { Wire } from './wire.js';
@@ -13,7 +13,7 @@ const CALM_MS = 250;
 const NOTICE_MS = 9000;
 
 class Live {
-  /** element: the stage; server: Gradio's server functions; config: {names, sent, defaults, bases, receivers}; changed(): settings must be shown anew; send(frame, to). */
+  /** element: the stage; server: Gradio's server functions; config: {names, sent, defaults, bases, receivers}; changed(): settings must be shown anew; send({client, frame, to}). */
   constructor({ element, server, config, changed, send }) {
     Object.assign(this, { element, config, shown: changed, send });
     this.client = clientName();
@@ -43,7 +43,8 @@ class Live {
     }));
   }
 
-  async start(saved) {
+  async start() {
+    const saved = loadSettings();
     if (this.config.bases.includes(saved.base)) {
       this.settings = { ...this.settings, ...Object.fromEntries(Object.entries(saved).filter(([name]) => this.config.names.includes(name))) };
     }
@@ -58,13 +59,14 @@ class Live {
     const actions = {
       undo: () => this.paper.undo(), redo: () => this.paper.redo(), clear: () => this.paper.clear(), fit: () => this.view.reset(),
       load: () => this.find('.os-file').click(), keep: () => this.keep(this.strip.current), restore: () => this.restore(), take: () => this.take(),
+      newest: () => this.strip.select(null),
     };
     this.actions = actions;
     this.element.addEventListener('click', ({ target }) => {
       const action = target.closest('[data-do]')?.dataset.do;
       if (action) actions[action]();
       const to = target.closest('[data-send]')?.dataset.send;
-      if (to && this.strip.current) this.send(this.strip.current.id, to);
+      if (to && this.strip.current) this.send({ client: this.client, frame: this.strip.current.id, to });
     });
     this.find('.os-file').addEventListener('change', (e) => { this.load(e.target.files[0]); e.target.value = ''; });
     addEventListener('paste', (e) => this.pasted(e));
@@ -194,12 +196,15 @@ class Live {
 
   told(header) {
     const text = { draw: 'Following your drawing', text: 'Following your words' }[header.mode];
-    this.find('.os-mode').textContent = header.kind === 'refine' ? `${text} · refined in ${header.steps} steps` : text;
+    this.caption = header.kind === 'refine' ? `${text} · refined in ${header.steps} steps` : text;
+    this.entitle();
     this.element.classList.add('has-picture');
     this.working();
     if (header.notes.length) this.notice(header.notes.join(' '), 'info');
     else if (this.noticeKind === 'error' || this.noticeKind === 'info') this.notice('');
   }
+
+  entitle() { this.find('.os-mode').textContent = this.strip.selected ? 'An earlier frame · Esc for the newest' : this.caption ?? ''; }
 
   paint(bitmap) {
     const { canvas } = this.picture;
@@ -209,7 +214,7 @@ class Live {
 
   /** Look at an earlier frame, or (null) at the newest again. */
   async look(frame) {
-    this.element.classList.toggle('is-looking', !!frame);
+    this.entitle();
     const blob = (frame ?? this.strip.newest)?.blob;
     if (!blob) return;
     const bitmap = await createImageBitmap(blob);
@@ -296,8 +301,8 @@ class Live {
 }
 
 /** Called by Gradio when the stage is in the page. */
-export function start(parts, saved) {
+export function start(parts) {
   const live = new Live(parts);
   window.onestroke = Object.assign(window.onestroke ?? {}, { live });
-  return live.start(saved);
+  return live.start();
 }

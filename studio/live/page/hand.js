@@ -154,6 +154,7 @@ export class Hand {
     } else if (TOOLS[key]) this.hold(TOOLS[key]);
     else if (key === '[' || key === ']') this.resize(key === ']' ? 3 : -3);
     else if (key === '0') this.view.reset();
+    else if (key === 'escape') actions.newest();
     else if (e.code === 'Space' && (this.frame.matches(':hover') || document.activeElement === this.frame)) this.space(true);
     else return;
     e.preventDefault();

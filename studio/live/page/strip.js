@@ -1,5 +1,5 @@
 // The scrub strip: every recent frame as a small picture that can be looked at again, kept, or gone back to.
-const REDRAW_MS = 200;
+const REDRAW_MS = 400;
 
 export class Strip {
   /** on: {select(frame or null), keep(frame)}. */
