@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from multiprocessing import Pool
 from pathlib import Path
 
@@ -32,11 +32,14 @@ CAPTION_TOKENS = 48
 Say = Callable[[str], None]
 
 
-def build(folder: Path, pack: Path | None = None, workers: int = 2, say: Say = print) -> None:
-    """Everything the lab trains on, in `folder`. `pack`: a packed set to read instead of the registry packages."""
+def build(folder: Path, pack: Path | None = None, workers: int = 2, say: Say = print, scenes: int = SCENE_COUNT,
+          shipped: Path = EMBEDDED / AUTOENCODER) -> None:
+    """Everything the lab trains on, in `folder`. `pack`: a packed set to read instead of the registry packages; `shipped`: the
+    autoencoder whose patch basis is taken over when it exists."""
     folder.mkdir(parents=True, exist_ok=True)
-    stages = (("drawings", INDEX, lambda: _drawings(folder, pack, workers, say)), ("patch basis", "patches.safetensors", lambda: _patches(folder)),
-              ("latents", "rows.json", lambda: _latents(folder, workers, say)), ("text states", "captions.safetensors", lambda: _texts(folder, say)))
+    stages = (("drawings", INDEX, lambda: _drawings(folder, pack, workers, say)),
+              ("patch basis", "patches.safetensors", lambda: _patches(folder, shipped, workers)),
+              ("latents", "rows.json", lambda: _latents(folder, workers, scenes, say)), ("text states", "captions.safetensors", lambda: _texts(folder, say)))
     for title, product, run in stages:
         if (folder / product).exists():
             say(f"{title}: there already ({product})")
@@ -113,41 +116,38 @@ def load_encoder(folder: Path) -> PatchEncoder:
     return encoder
 
 
-def _patches(folder: Path, shipped: Path = EMBEDDED / AUTOENCODER) -> None:
+def _patches(folder: Path, shipped: Path, workers: int) -> None:
     """The basis of the shipped autoencoder, so that its weights stay good for this data; fitted anew where there is none."""
     if shipped.exists():
         saved = checkpoint.load(shipped, "onestroke.patches").tensors
         tensors = {k.removeprefix("encoder."): v for k, v in saved.items() if k.startswith("encoder.")}
     else:
-        tensors = _fit(folder)
+        tensors = _fit(folder, workers)
     write_atomic(folder / "patches.safetensors", lambda p: save_file(tensors, p))
 
 
-def _fit(folder: Path) -> dict[str, torch.Tensor]:
+def _fit(folder: Path, workers: int) -> dict[str, torch.Tensor]:
     items, _ = read_drawings(folder)
     chosen = [i for i, item in enumerate(items) if item.split == "train"][::4] + list(range(len(items), len(items) + 300))
-    with Pool(2, _Worker.start, (folder,)) as pool:
+    with Pool(workers, _Worker.start, (folder,)) as pool:
         patches = np.concatenate(pool.map(_Worker.sample, chosen, 32))[:FIT_PATCHES]
     basis, mean, scale = fit_patches(torch.from_numpy(patches).reshape(-1, 3, PATCH_PX, PATCH_PX), CHANNELS)
     return {"basis": basis.contiguous(), "mean": mean.contiguous(), "scale": scale.contiguous()}
 
 
-def _numbered(items: Sequence[Item]) -> Iterator[int]:
-    yield from range(len(items) + SCENE_COUNT)
-
-
-def _latents(folder: Path, workers: int, say: Say) -> None:
+def _latents(folder: Path, workers: int, scenes: int, say: Say) -> None:
     items, _ = read_drawings(folder)
+    count = len(items) + scenes
     latents: list[np.ndarray] = []
     meta: dict[str, list] = {"captions": [], "kinds": [], "keys": [], "splits": [], "weights": []}
     with Pool(workers, _Worker.start, (folder,)) as pool:
-        for done, rows in enumerate(pool.imap(_Worker.latents, _numbered(items), 16)):
+        for done, rows in enumerate(pool.imap(_Worker.latents, range(count), 16)):
             for values, *facts in rows:
                 latents.append(values)
                 for name, value in zip(meta, facts, strict=True):
                     meta[name].append(value)
             if done % 2000 == 0:
-                say(f"latents: {done} of {len(items) + SCENE_COUNT}")
+                say(f"latents: {done} of {count}")
     save_shards(folder, "latents", {"latents": torch.from_numpy(np.stack(latents))})
     texts = ["", *sorted({c for captions in meta["captions"] for c in captions})]
     number = {text: i for i, text in enumerate(texts)}

@@ -44,8 +44,10 @@ def fit(rgba: np.ndarray, side_px: int = SIDE_PX, margin_px: int = MARGIN_PX) ->
 
 
 def warp(rgba: np.ndarray, matrix: np.ndarray, side_px: int = SIDE_PX) -> np.ndarray:
-    """Affine move (2x3, source -> target pixels), area-like when shrinking, in premultiplied alpha."""
+    """Affine move (2x3, source -> target, in pixel edges: 0 is the picture's rim), area-like when shrinking, in premultiplied alpha."""
     shrink = float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
+    matrix = matrix.copy()
+    matrix[:, 2] += matrix[:, :2] @ np.float32([0.5, 0.5]) - 0.5      # OpenCV counts from pixel centres
     f = premultiply(rgba)
     if shrink < 0.7:                                 # blur first, or thin lines alias away
         f = cv2.GaussianBlur(f, (0, 0), 0.4 / shrink)

@@ -21,6 +21,7 @@ from models.lab.diffusion import random_times, v_loss
 from models.lab.ema import Ema
 from models.lab.files import write_atomic
 from models.lab.latents import LatentSet
+from models.lab.parallel import agreed, average_gradients, rank, world
 from models.nets.unet import build_unet
 
 
@@ -79,6 +80,7 @@ class Trainer:
 
     def step(self, loss: Tensor, lr: float) -> None:
         loss.backward()
+        average_gradients(self.net.parameters())
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), self.config.clip)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -113,11 +115,11 @@ def train(trainer: Trainer, data: LatentSet, held_out: LatentSet, budget: Budget
           at_checkpoint: Callable[[Trainer], None] = lambda t: None, say: Callable[[str], None] = print) -> None:
     """Train until `budget` is spent; every `save_every_s` save, measure and call `at_checkpoint`."""
     config, net = trainer.config, trainer.net.train()
-    rng = np.random.default_rng(config.seed + trainer.progress.updates)
-    generator = torch.Generator().manual_seed(config.seed + trainer.progress.updates)
+    seed = config.seed + trainer.progress.updates + 1_000_003 * rank()
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     last = time.monotonic()
     running, count = 0.0, 0
-    while (spent := budget.spent) < 1:
+    while (spent := agreed(budget.spent)) < 1:
         batch = data.batch(rng, config.batch_size, config.text_dropout).to(trainer.device)
         times = random_times(config.batch_size, generator, config.time_mean, config.time_std).to(trainer.device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(trainer.device)
@@ -127,18 +129,21 @@ def train(trainer: Trainer, data: LatentSet, held_out: LatentSet, budget: Budget
         running, count = running + float(loss.detach()), count + 1
         budget.tick()
         trainer.progress.updates += 1
-        trainer.progress.pictures_seen += config.batch_size
+        trainer.progress.pictures_seen += config.batch_size * world()
+        if rank():
+            continue                                 # the first process saves and reports
         if time.monotonic() - last > config.save_every_s or count == 20:
-            _report(trainer, running / count, held_out, budget.minutes_left, count * config.batch_size / (time.monotonic() - last), say)
+            _report(trainer, running / count, held_out, budget.minutes_left, count * config.batch_size * world() / (time.monotonic() - last), say)
             if count > 20:
                 trainer.progress.seconds += time.monotonic() - last
                 running, count, last = 0.0, 0, time.monotonic()
                 trainer.save()
                 at_checkpoint(trainer)
                 net.train()
-    trainer.progress.seconds += time.monotonic() - last
-    trainer.save()
-    at_checkpoint(trainer)
+    if rank() == 0:
+        trainer.progress.seconds += time.monotonic() - last
+        trainer.save()
+        at_checkpoint(trainer)
 
 
 def _report(trainer: Trainer, loss: float, held_out: LatentSet, minutes_left: float, speed: float, say: Callable[[str], None]) -> None:
