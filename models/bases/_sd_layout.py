@@ -75,7 +75,6 @@ def _unet_config(shapes: Shapes) -> dict[str, Any]:
     projection = next(shape for name, shape in shapes.items() if name.startswith(UNET) and name.endswith("proj_in.weight"))
     linear = len(projection) == 2
     return dict(
-        _class_name="UNet2DConditionModel",
         sample_size=64,
         layers_per_block=per_level - 1,
         block_out_channels=widths,
@@ -94,7 +93,6 @@ def _vae_config(shapes: Shapes) -> dict[str, Any]:
     levels = _count(shapes, re.escape(down))
     widths = [shapes[f"{down}{i}.block.0.conv2.weight"][0] for i in range(levels)]
     return dict(
-        _class_name="AutoencoderKL",
         in_channels=3,
         out_channels=3,
         block_out_channels=widths,
@@ -111,7 +109,6 @@ def _clip_config(shapes: Shapes) -> dict[str, Any]:
     model = CLIP + "text_model."
     vocabulary, width = shapes[f"{model}embeddings.token_embedding.weight"]
     return dict(
-        model_type="clip_text_model",
         hidden_act="quick_gelu",
         hidden_size=width,
         projection_dim=width,
@@ -130,7 +127,6 @@ def _open_clip_config(shapes: Shapes) -> dict[str, Any]:
     blocks = OPEN_CLIP + "transformer.resblocks."
     vocabulary, width = shapes[f"{OPEN_CLIP}token_embedding.weight"]
     return dict(
-        model_type="clip_text_model",
         hidden_act="gelu",
         hidden_size=width,
         projection_dim=512,

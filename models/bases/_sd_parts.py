@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from models.bases._sd_layout import CLIP, OPEN_CLIP, UNET, VAE, layout_of, shapes_of
+from models.bases._sd_layout import CLIP, OPEN_CLIP, UNET, VAE, Layout, layout_of, shapes_of
 from models.compat import mend_torchvision
 from models.devices import Device
 from models.errors import MissingWeights
@@ -107,41 +107,43 @@ def from_single_file(path: Path, device: Device) -> Parts:
     head = header(path)
     layout = layout_of(shapes_of(head))
     open_clip = layout.family == "sd2"
-    with _readable(path.name, "Download it again, or try it as a diffusers folder."), tempfile.TemporaryDirectory() as configs:
-        for part in STEM:
-            folder = Path(configs, part)
-            folder.mkdir()
-            (folder / "config.json").write_text(json.dumps(getattr(layout, part)))
-        unet, vae, text = _networks(path, configs, OPEN_CLIP if open_clip else CLIP, device)
-    return Parts(
-        unet,
-        vae,
-        text,
-        clip_tokenizer("!" if open_clip else "<|endoftext|>"),
-        sigmas_of({}),
-        _prediction(head.get("__metadata__", {}), head, unet, open_clip),
-    )
+    with _readable(path.name, "Download it again, or try it as a diffusers folder."):
+        unet, vae, text = _networks(path, layout, device)
+        prediction = _prediction(head.get("__metadata__", {}), head, unet, open_clip)
+        return Parts(unet, vae, text, clip_tokenizer("!" if open_clip else "<|endoftext|>"), sigmas_of({}), prediction)
 
 
-def _networks(path: Path, configs: str, text_prefix: str, device: Device) -> tuple[Any, Any, Any]:
+def _networks(path: Path, layout: Layout, device: Device) -> tuple[Any, Any, Any]:
+    """UNet, VAE and text encoder, renamed by diffusers' own converters."""
     mend_torchvision()
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from diffusers.loaders.single_file_utils import create_diffusers_clip_model_from_ldm
-    from transformers import CLIPTextModel
+    from diffusers.loaders import single_file_utils as convert
+    from transformers import CLIPTextConfig, CLIPTextModel
 
-    told: dict[str, Any] = dict(config=configs, local_files_only=True)
-    unet = UNet2DConditionModel.from_single_file(_tensors(path, UNET), subfolder="unet", **told)
-    unet = _whole(unet, path).to(device.dtype)
-    vae = _whole(AutoencoderKL.from_single_file(_tensors(path, VAE), subfolder="vae", **told), path).to(device.dtype)
-    text = create_diffusers_clip_model_from_ldm(CLIPTextModel, _tensors(path, text_prefix), subfolder="text_encoder", **told)
-    return unet, vae, _whole(text, path).to(device.dtype)
+    unet = convert.convert_ldm_unet_checkpoint(_tensors(path, UNET), layout.unet)
+    unet = _filled(lambda: UNet2DConditionModel(**layout.unet), unet, path, device)
+    vae = convert.convert_ldm_vae_checkpoint(_tensors(path, VAE), layout.vae)
+    vae = _filled(lambda: AutoencoderKL(**layout.vae), vae, path, device)
+    config = CLIPTextConfig(**layout.text_encoder)
+    if layout.family == "sd2":
+        text = convert.convert_open_clip_checkpoint(SimpleNamespace(config=config), _tensors(path, OPEN_CLIP), OPEN_CLIP)
+    else:
+        text = convert.convert_ldm_clip_checkpoint(_tensors(path, CLIP))
+    text = {name.removeprefix("text_model."): tensor for name, tensor in text.items()}
+    return unet, vae, _filled(lambda: CLIPTextModel(config), text, path, device)
 
 
-def _whole(net: Any, path: Path) -> Any:
-    """The network itself, unless a weight was left without a value."""
-    if lost := [name for name, p in net.named_parameters() if p.is_meta]:
+def _filled(build: Callable[[], Any], state: dict[str, torch.Tensor], path: Path, device: Device) -> Any:
+    """The network with exactly these weights; it is built without any, so nothing is initialised in vain."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights():
+        net = build()
+    wanted = [name for name in net.state_dict() if not name.endswith("position_ids")]
+    if lost := [name for name in wanted if name not in state]:
         raise MissingWeights(f"{path.name} lacks {len(lost)} tensors, the first is {lost[0]}.", "Download it again.")
-    return net
+    net.load_state_dict({name: state[name].to(device.dtype).contiguous() for name in wanted}, strict=False, assign=True)
+    return net.eval()
 
 
 def _tensors(path: Path, prefix: str) -> dict[str, torch.Tensor]:
