@@ -142,7 +142,8 @@ def base_weights(spec: BaseSpec, cache_dir: Path, needed: bool) -> Check:
     try:
         for file in spec.files:
             path = locate(file, cache_dir)
-            header(path)
+            if path.suffix == ".safetensors":
+                header(path)
             verify(path, file)
             total += path.stat().st_size
     except StudioError as error:
