@@ -1,0 +1,155 @@
+"""What every adapter promises: it comes, it turns like a knob, it goes without a trace. Over shipped ones and random LoRAs."""
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.contracts import Base
+from models.engine import Engine
+from models.errors import BadInput, Conflict, Incompatible
+from models.job import AdapterUse, Extent, Job, Picture
+from tests import tiny_lora
+from tests.bases_here import shipped_adapters
+
+pytestmark = pytest.mark.render
+LORAS = {f"{base}-{layout}{'-text' if text else ''}": (base, layout, text) for base, layout, text in
+         (("tiny-student", "peft", False), ("tiny-teacher", "kohya", False), ("tiny-sd1", "peft", True), ("tiny-sd1-file", "kohya", True),
+          ("tiny-sd2", "peft", True), ("tiny-sd2-file", "kohya", False))}
+PICTURE = Picture.from_array(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+CYCLES, FLAT_BYTES = 20, 200_000
+
+
+@pytest.fixture(scope="module")
+def loras(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """{adapter id: base id} of the random ones, written to disk and taken in as a user's own."""
+    folder = tmp_path_factory.mktemp("loras")
+    for seed, (name, (base_id, layout, text)) in enumerate(LORAS.items()):
+        with engine.registry.lease(base_id) as (base, _):
+            engine.catalog.add("adapter", str(tiny_lora.write(folder / f"{name}.safetensors", base, layout, seed, text=text)))
+    return {name: base for name, (base, _, _) in LORAS.items()}
+
+
+@pytest.fixture(params=[(name, base) for name, (base, _, _) in LORAS.items()] + shipped_adapters(), ids=lambda p: p[0])
+def job(request: pytest.FixtureRequest, engine: Engine, loras: dict[str, str]) -> Job:
+    """A job that uses one adapter at full strength."""
+    adapter, base = request.param
+    use = AdapterUse(adapter, 1.0, PICTURE if engine.catalog.adapters[adapter].needs_image else None)
+    return Job(base=base, prompt="a red fox", extent=Extent(64, 64), adapters=(use,))
+
+
+def at(job: Job, strength: float) -> Job:
+    use = job.adapters[0]
+    return job.but(adapters=(AdapterUse(use.id, strength, use.image),))
+
+
+def trace(base: Base) -> tuple[str, dict[str, torch.Tensor]]:
+    """Everything that attaching could leave behind: structure and weights of all networks of a base."""
+    nets = {name: net for name, net in vars(base).items() if isinstance(net, torch.nn.Module)}
+    state = {f"{name}.{key}": value.clone() for name, net in nets.items() for key, value in net.state_dict().items()}
+    return repr(nets), state
+
+
+def same(a: tuple, b: tuple) -> bool:
+    return a[0] == b[0] and a[1].keys() == b[1].keys() and all(torch.equal(a[1][k], b[1][k]) for k in a[1])
+
+
+def test_detaching_leaves_no_trace(engine: Engine, job: Job) -> None:
+    plain = job.but(adapters=())
+    before = engine.render(plain).pixels
+    with engine.registry.lease(job.base) as (base, _):
+        bare = trace(base)
+    changed = engine.render(job).pixels
+    assert np.abs(changed.astype(int) - before).mean() > 0.2, "at full strength it must show"
+    assert (engine.render(plain).pixels == before).all()
+    with engine.registry.lease(job.base) as (base, _):
+        assert same(trace(base), bare)
+
+
+def test_strength_zero_is_the_identity(engine: Engine, job: Job) -> None:
+    assert (engine.render(at(job, 0.0)).pixels == engine.render(job.but(adapters=())).pixels).all()
+
+
+def test_strength_is_a_knob_and_never_reattaches(engine: Engine, job: Job) -> None:
+    pictures = []
+    with engine.registry.lease(job.base, job.adapters) as (base, _):
+        modules = [id(m) for m in base.network.modules()]
+    for strength in (1.0, 0.5, 0.0, 1.0):
+        pictures.append(engine.render(at(job, strength)).pixels.astype(int))
+        assert [id(m) for m in base.network.modules()] == modules
+    assert (pictures[0] == pictures[3]).all()
+    assert np.abs(pictures[1] - pictures[2]).mean() > 0.05 and np.abs(pictures[1] - pictures[0]).mean() > 0.05
+
+
+def test_twenty_cycles_keep_memory_flat(engine: Engine, job: Job) -> None:
+    def held() -> tuple[int, int]:
+        gc.collect()
+        tensors = [o for o in gc.get_objects() if issubclass(type(o), torch.Tensor)]
+        return sum(t.numel() * t.element_size() for t in tensors), sum(issubclass(type(o), torch.nn.Module) for o in gc.get_objects())
+
+    def cycle() -> None:
+        with engine.registry.lease(job.base, job.adapters):
+            pass
+        with engine.registry.lease(job.base):
+            pass
+    cycle()
+    before = held()
+    for _ in range(CYCLES):
+        cycle()
+    after = held()
+    assert after[0] - before[0] < FLAT_BYTES and after[1] == before[1]
+
+
+def test_evicting_an_attached_adapter_takes_it_off_first(engine: Engine, job: Job) -> None:
+    before = engine.render(job.but(adapters=())).pixels
+    shown = engine.render(job).pixels
+    engine.registry.evict("adapter", job.adapters[0].id)
+    assert (engine.render(job.but(adapters=())).pixels == before).all() and (engine.render(job).pixels == shown).all()
+
+
+def test_an_adapter_for_another_base_is_refused_with_both_names(engine: Engine, job: Job) -> None:
+    spec = engine.catalog.adapters[job.adapters[0].id]
+    other = next(base for base in engine.catalog.bases.values() if base.arch != spec.arch)
+    wrong = job.but(base=other.id, steps=other.default_steps, extent=Extent(*[other.native_px[0]] * 2))
+    with pytest.raises(Incompatible) as refused:
+        engine.render(wrong)
+    assert spec.title in str(refused.value) and other.title in str(refused.value)
+
+
+def test_adapters_compose_in_one_order_and_come_off_in_the_other(engine: Engine, loras: dict[str, str], tmp_path: Path) -> None:
+    with engine.registry.lease("tiny-student") as (base, _):
+        engine.catalog.add("adapter", str(tiny_lora.write(tmp_path / "second.safetensors", base, "kohya", seed=50)))
+        bare = trace(base)
+    first, second = AdapterUse("tiny-student-peft", 0.7), AdapterUse("second", 0.4)
+    job = Job(base="tiny-student", prompt="a fox", extent=Extent(64, 64))
+    both = engine.render(job.but(adapters=(first, second))).pixels
+    assert (engine.render(job.but(adapters=(second, first))).pixels == both).all(), "the order they are named in decides nothing"
+    alone = [engine.render(job.but(adapters=(use,))).pixels for use in (first, second)]
+    assert all((both != one).any() for one in alone)
+    assert (engine.render(job.but(adapters=(first, second))).pixels == both).all()
+    engine.registry.evict("adapter", "tiny-student-peft")
+    with engine.registry.lease("tiny-student") as (base, _):
+        assert same(trace(base), bare)
+
+
+def test_naming_an_adapter_twice_is_a_conflict(engine: Engine, loras: dict[str, str]) -> None:
+    twice = (AdapterUse("tiny-student-peft", 0.5), AdapterUse("tiny-student-peft", 0.7))
+    with pytest.raises(Conflict, match="named twice"):
+        engine.catalog.check(Job(base="tiny-student", adapters=twice))
+
+
+@pytest.mark.parametrize("strength", [-0.1, 99.0])
+def test_strengths_outside_the_range_are_refused(engine: Engine, job: Job, strength: float) -> None:
+    with pytest.raises(BadInput, match="Strength"):
+        engine.catalog.check(at(job, strength))
+
+
+def test_one_adapter_may_stay_on_two_bases(engine: Engine, loras: dict[str, str]) -> None:
+    """Student and teacher have one architecture; going back and forth keeps both right."""
+    use = (AdapterUse("tiny-student-peft", 0.8),)
+    jobs = [Job(base=base, prompt="a fox", extent=Extent(64, 64), adapters=use) for base in ("tiny-student", "tiny-teacher")]
+    first = [engine.render(job).pixels for job in jobs]
+    assert all((engine.render(job).pixels == expected).all() for job, expected in zip(jobs, first))
