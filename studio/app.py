@@ -106,7 +106,8 @@ def free_port(host: str, wished: int) -> int:
     """`wished` or the next port that nobody listens on."""
     for port in range(wished, wished + PORTS_TRIED):
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name == "posix":                                           # elsewhere it would let a taken port pass
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
                 return port

@@ -23,6 +23,7 @@ from studio.live.wire import CANVAS_PX
 from studio.settings import Settings
 
 STAGES = ("capture", "wire", "queue", "model", "encode", "paint")
+MODEL_PARTS = ("text", "encode", "denoise", "decode")
 INNER_DABS, INNER_MOVES, MOVES_HZ = 30, 300, 60
 DAB_PX = 18
 DRIVE_LIMIT_S = 600
@@ -112,12 +113,14 @@ class Eye:
 
 
 def inside_figures(ctx: Any, spec: Any) -> dict[str, float]:
-    dab, stroke = asyncio.run(_draw_inside(ctx, spec))
+    """Latency and rate of the session alone, and where the model's own milliseconds go."""
+    dab, stroke, timings = asyncio.run(_draw_inside(ctx, spec))
+    parts = {f"model_{part}_ms": float(np.median([getattr(t, f"{part}_ms") for t in timings])) for part in MODEL_PARTS}
     return (quantiles("inside_dab", latencies(dab)) | quantiles("inside_stroke", latencies(stroke))
-            | {"inside_fps": rate([t for _, t in stroke["frames"]], stroke["events"])})
+            | {"inside_fps": rate([t for _, t in stroke["frames"]], stroke["events"])} | parts)
 
 
-async def _draw_inside(ctx: Any, spec: Any) -> tuple[dict, dict]:
+async def _draw_inside(ctx: Any, spec: Any) -> tuple[dict, dict, list]:
     from studio.tabs.live import job_from, refine_steps
 
     make_job = lambda controls, canvas: job_from(controls, canvas, spec)   # noqa: E731  (the session wants a function of two)
@@ -131,7 +134,7 @@ async def _draw_inside(ctx: Any, spec: Any) -> tuple[dict, dict]:
     pump.cancel()
     await asyncio.gather(pump, return_exceptions=True)
     hub.close()
-    return dab, stroke
+    return dab, stroke, [frame.result.timings for frame in session.strip.frames if frame.kind == "preview"]
 
 
 async def _hand(session: Session, eye: Eye, count: int, wait: bool) -> dict[str, list]:

@@ -25,6 +25,7 @@ from studio.tab import Tab, TabContext
 PAGE_DIR = Path(__file__).parents[1] / "live" / "page"
 PAGE_ONLY = ("lock",)
 REFINE_STEPS = 4
+QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 INKS = ("#1d1b1a", "#6b655d", "#b9b2a7", "#ffffff", "#d24a31", "#f08a3c", "#f7c948", "#6fae4e", "#2c8a7d", "#4aa3df",
         "#3557b7", "#7b4fb3", "#e58fb1", "#f3cfb3", "#a4683f", "#5d3a25")
 METER_ROWS = (("capture", "Capture"), ("wire", "Wire"), ("queue", "Queue"), ("model", "Model"), ("encode", "Encode"),
@@ -90,13 +91,12 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec) -> dict[str, Any]:
 def connect(stage: gr.HTML, controls: dict[str, Any], bases: dict[str, BaseSpec]) -> None:
     """Controls -> socket without a round trip through the server, and back when a frame is restored."""
     parts = [*controls.values()]
-    quiet = {"api_visibility": "private", "show_progress": "hidden"}
     moments = [part.change for part in parts] + [controls["prompt"].input, controls["strength"].input]
-    gr.on(moments, None, parts, None, js=CHANGE_JS, **quiet)
-    stage.restored(None, None, parts, js=SHOW_JS, **quiet)
+    gr.on(moments, None, parts, None, js=CHANGE_JS, **QUIET)
+    stage.restored(None, None, parts, js=SHOW_JS, **QUIET)
     if len(bases) > 1:
         limited = [controls[name] for name in ("style", "strength", "steps", "negative")]
-        controls["base"].input(lambda base: limits(bases[base]), controls["base"], limited, **quiet)
+        controls["base"].input(lambda base: limits(bases[base]), controls["base"], limited, **QUIET)
 
 
 def limits(spec: BaseSpec) -> list[Any]:
@@ -119,7 +119,7 @@ def wire_sends(stage: gr.HTML, hub: Hub, handoff: Handoff) -> None:
         result = hub.frame(event.client, event.frame).result
         return [r.update(result) if r.tab_id == event.to else gr.skip() for r in receivers] + [gr.Tabs(selected=event.to)]
 
-    stage.sent(send, None, [*(r.component for r in receivers), handoff.tabs], api_visibility="private", show_progress="hidden")
+    stage.sent(send, None, [*(r.component for r in receivers), handoff.tabs], **QUIET)
 
 
 def make_hub(ctx: TabContext, bases: dict[str, BaseSpec]) -> Hub:

@@ -90,6 +90,7 @@ class Live {
   settled() {
     this.find('[data-do=undo]').disabled = !this.paper.past.length;
     this.find('[data-do=redo]').disabled = !this.paper.future.length;
+    this.element.classList.toggle('is-blank', this.paper.blank);
     clearTimeout(this.saving);
     this.saving = setTimeout(() => this.save(), SAVE_MS);
     this.working();
@@ -102,7 +103,6 @@ class Live {
 
   zoomed(zoom) {
     this.find('.os-zoom').textContent = `${Math.round(zoom * 100)}%`;
-    this.element.classList.toggle('is-zoomed', zoom > 1);
   }
 
   pasted(e) {
@@ -200,8 +200,8 @@ class Live {
     this.entitle();
     this.element.classList.add('has-picture');
     this.working();
-    if (header.notes.length) this.notice(header.notes.join(' '), 'info');
-    else if (this.noticeKind === 'error' || this.noticeKind === 'info') this.notice('');
+    if (header.notes.length) this.notice(header.notes.join(' '), 'info', { lasting: true });
+    else if (this.lasting) this.notice('');
   }
 
   entitle() { this.find('.os-mode').textContent = this.strip.selected ? 'An earlier frame · Esc for the newest' : this.caption ?? ''; }
@@ -224,7 +224,7 @@ class Live {
 
   message(m) {
     const acts = {
-      error: () => { this.wire.answered(m.seq); this.notice(m.message, 'error'); },
+      error: () => { this.wire.answered(m.seq); this.notice(m.message, 'error', { lasting: true }); },
       same: () => this.wire.answered(m.seq),
       rest: () => this.strip.mark(m.frame, { settled: true }),
       gone: () => this.strip.remove(m.frames),
@@ -243,7 +243,7 @@ class Live {
   kept({ item }) {
     const link = document.createElement('a');
     Object.assign(link, { href: new URL(`studio/library/${item}.png`, document.baseURI), download: `onestroke-${item}.png`, textContent: 'Save a copy' });
-    this.notice('Kept in your library, with everything needed to make it again. ', 'done', link);
+    this.notice('Kept in your library, with everything needed to make it again. ', 'done', { link });
   }
 
   async putBack({ settings }, blob) {
@@ -270,7 +270,7 @@ class Live {
 
   state(state, reason) {
     this.connection = state;
-    if (state === 'connecting') { this.newest = 0; this.strip.clear(); }
+    if (state === 'live') { this.newest = 0; this.strip.clear(); }          // the server now sends the frames it still has
     if (state === 'full') this.notice(reason, 'error');
     this.working();
   }
@@ -289,14 +289,15 @@ class Live {
     this.find('.os-state').textContent = { busy: 'Painting', ready: 'Up to date', off: this.connection === 'full' ? 'Studio is full' : 'Connecting' }[lamp];
   }
 
-  notice(text, kind = '', link = null) {
+  /** A sentence at the foot of the page. lasting: about the frame, so the next frame ends it; else it goes by itself. */
+  notice(text, kind = '', { link = null, lasting = false } = {}) {
     const box = this.find('.os-notice');
     clearTimeout(this.noticeTimer);
-    this.noticeKind = kind;
+    this.lasting = lasting;
     box.className = `os-notice is-${kind || 'none'}`;
     box.querySelector('.os-notice-text').textContent = text;
     box.querySelector('.os-notice-link').replaceChildren(...(link ? [link] : []));
-    if (kind === 'done') this.noticeTimer = setTimeout(() => this.notice(''), NOTICE_MS);
+    if (text && !lasting) this.noticeTimer = setTimeout(() => this.notice(''), NOTICE_MS);
   }
 }
 
