@@ -54,7 +54,7 @@ def plain_pipeline(base: Base, dtype: torch.dtype) -> Callable[[Job], Any]:
         raise TypeError("The plain pipeline is written for the embedded base.")
     fresh = load(base.spec, Device(base.device, dtype))
     unet, vae = _Unet(fresh.network), _Autoencoder(fresh.decoder)
-    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="v_prediction",
+    scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", prediction_type="sample",
                               timestep_spacing="trailing", clip_sample=False, set_alpha_to_one=True, steps_offset=1)
     pipe = StableDiffusionPipeline(vae, None, None, unet, scheduler, None, None, requires_safety_checker=False)
     pipe.set_progress_bar_config(disable=True)

@@ -22,7 +22,7 @@ from models.nets.decoder import PatchDecoder
 from models.nets.patches import PatchEncoder
 from models.nets.prepack import packed_bytes, prepack
 from models.nets.unet import Cond, build_unet, predict
-from models.sampling import spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas, x0_from_v
+from models.sampling import spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas
 from models.spec import EMBEDDED, BaseSpec, Style, WeightFile
 from models.text import TextEncoder, TextStates
 from models.weights import header, locate
@@ -85,7 +85,7 @@ class EmbeddedBase:
         alpha, _ = vp_scales(sigma)
         x_vp = (alpha * x).to(self.dtype, memory_format=torch.channels_last)
         time = torch.tensor([time_of_sigma(sigma, TABLE)], device=self.device)
-        return x0_from_v(alpha * x, predict(self.network, x_vp, time, cond, **extra).float(), sigma)
+        return predict(self.network, x_vp, time, cond, **extra).float()
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder(latents.to(self.dtype)).float().clamp(0, 1)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from models.lab.budget import Budget
-from models.lab.diffusion import random_times, v_loss
+from models.lab.diffusion import denoising_loss, random_times
 from models.lab.ema import Ema
 from models.lab.files import write_atomic
 from models.lab.latents import LatentSet
@@ -35,7 +35,7 @@ class TrainConfig:
     text_dropout: float = 0.1
     time_mean: float = 1.2                           # of the logit-normal times: high noise, where the words decide the picture
     time_std: float = 1.3
-    ema_decay: float = 0.9985
+    ema_decay: float = 0.998
     clip: float = 1.0
     seed: int = 0
     save_every_s: float = 300.0
@@ -98,7 +98,7 @@ def learning_rate(config: TrainConfig, updates: int, spent: float) -> float:
 
 @torch.no_grad()
 def validation_loss(net: Any, data: LatentSet, device: str, rows: int = 256) -> float:
-    """Mean v-loss on fixed rows, times and noise of a held-out split."""
+    """Mean loss on fixed rows, times and noise of a held-out split."""
     generator = torch.Generator().manual_seed(1)
     total, n = 0.0, min(rows, len(data))
     for start in range(0, n, 64):
@@ -107,7 +107,7 @@ def validation_loss(net: Any, data: LatentSet, device: str, rows: int = 256) -> 
         times = ((torch.arange(size) + 0.5) / size * 998).to(device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(device)
         with torch.autocast(device, torch.bfloat16):
-            total += float(v_loss(net, batch, times, eps).sum())
+            total += float(denoising_loss(net, batch, times, eps).sum())
     return total / n
 
 
@@ -124,7 +124,7 @@ def train(trainer: Trainer, data: LatentSet, held_out: LatentSet, budget: Budget
         times = random_times(config.batch_size, generator, config.time_mean, config.time_std).to(trainer.device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(trainer.device)
         with torch.autocast(trainer.device, torch.bfloat16):
-            loss = v_loss(net, batch, times, eps).mean()
+            loss = denoising_loss(net, batch, times, eps).mean()
         trainer.step(loss, learning_rate(config, trainer.progress.updates, spent))
         running, count = running + float(loss.detach()), count + 1
         budget.tick()

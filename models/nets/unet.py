@@ -32,6 +32,6 @@ def build_unet(config: dict[str, Any] = CONFIG) -> Any:
 
 
 def predict(net: Any, x: Tensor, time: Tensor | float, cond: Cond, **extra: Any) -> Tensor:
-    """One forward: x [B, C, h, w] in VP units -> the raw prediction (v), same shape."""
+    """One forward: x [B, C, h, w] in VP units -> x0, same shape."""
     states, mask, pooled = cond
     return net(x, time, states, class_labels=pooled, encoder_attention_mask=mask, return_dict=False, **extra)[0]

@@ -9,7 +9,7 @@ import torch
 from models.errors import BadInput, UnknownId
 from models.lab import diffusion
 from models.lab.budget import Budget
-from models.lab.diffusion import guided, sigmas_at, v_loss
+from models.lab.diffusion import MAX_WEIGHT, denoising_loss, guided, sigmas_at, weights_of
 from models.lab.distil import distil
 from models.lab.ema import Ema
 from models.lab.latents import Batch, LatentSet, TextTable, save_shards
@@ -18,7 +18,6 @@ from models.lab.methods.dmd2 import Config, matching_gradient
 from models.lab.recipes import settings_from
 from models.lab.train import TrainConfig, Trainer, learning_rate, train, validation_loss
 from models.nets.unet import CONFIG, build_unet
-from models.sampling import vp_scales
 from models.text import TextStates
 
 TINY = CONFIG | dict(in_channels=4, out_channels=4, block_out_channels=[8, 16, 16], attention_head_dim=[1, 1, 1], norm_num_groups=4)
@@ -39,11 +38,10 @@ def folder(tmp_path_factory):
 
 
 class Exact(torch.nn.Module):
-    """A network that knows the one true picture, zero: then v = alpha * noise and x_vp = s * noise."""
+    """A network that knows the one true picture: 0.5 everywhere."""
 
     def forward(self, x, time, states, **extra):
-        alpha, s = vp_scales(sigmas_at(time)[:, None, None, None])
-        return (x / s * alpha,)
+        return (torch.full_like(x, 0.5),)
 
 
 def batch_of(latents: torch.Tensor) -> Batch:
@@ -51,17 +49,18 @@ def batch_of(latents: torch.Tensor) -> Batch:
     return Batch(latents, torch.zeros(n, 2, 384), torch.ones(n, 2, dtype=torch.bool), torch.zeros(n, 384))
 
 
-def test_v_loss_of_the_exact_network_is_zero():
-    times = torch.tensor([1.0, 300.5, 998.0])
-    loss = v_loss(Exact(), batch_of(torch.zeros(3, 4, 16, 16)), times, torch.randn(3, 4, 16, 16))
-    assert loss.shape == (3,) and float(loss.max()) < 1e-8
+def test_loss_of_the_exact_network_is_zero_and_of_another_its_weighted_distance():
+    times, eps = torch.tensor([1.0, 300.5, 998.0]), torch.randn(3, 4, 16, 16)
+    assert float(denoising_loss(Exact(), batch_of(torch.full((3, 4, 16, 16), 0.5)), times, eps).max()) == 0
+    loss = denoising_loss(Exact(), batch_of(torch.zeros(3, 4, 16, 16)), times, eps)
+    assert torch.allclose(loss, 0.25 * weights_of(sigmas_at(times))) and float(loss[0]) == 0.25 * MAX_WEIGHT
 
 
 def test_sampling_the_exact_network_gives_its_picture():
     cond = (torch.zeros(2, 2, 384), torch.ones(2, 2, dtype=torch.bool), torch.zeros(2, 384))
     empty = tuple(t[:1] for t in cond)
     painted = diffusion.sample(Exact(), cond, empty, (1, 2), 4, 2.0, channels=4)
-    assert float(painted.abs().max()) < 0.2
+    assert torch.allclose(painted, torch.full_like(painted, 0.5), atol=1e-2)
 
 
 def test_guidance_of_one_is_the_plain_estimate():

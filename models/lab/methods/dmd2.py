@@ -18,12 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.lab.diffusion import guided, sigmas_at
+from models.lab.diffusion import estimate, guided, sigmas_at, weights_of
 from models.lab.ema import Ema
 from models.lab.latents import Batch
 from models.lab.method import Lesson
-from models.nets.unet import predict
-from models.sampling import TRAIN_STEPS, vp_scales, x0_from_v
+from models.sampling import TRAIN_STEPS
 
 
 @dataclass(frozen=True)
@@ -65,19 +64,12 @@ class State:
     turn: int = 0
 
 
-def x0_of(net: Any, x: Tensor, times: Tensor, batch: Batch) -> Tensor:
-    """x0 estimate at per-sample times [B]; x = x0 + sigma * noise."""
-    sigma = sigmas_at(times)[:, None, None, None]
-    alpha, _ = vp_scales(sigma)
-    return x0_from_v(alpha * x, predict(net, alpha * x, times, batch.cond).float(), sigma)
-
-
 def bottleneck(net: Any, x: Tensor, times: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """(x0 estimate, features after the middle block)."""
     kept: list[Tensor] = []
     handle = net.mid_block.register_forward_hook(lambda module, args, out: kept.append(out))
     try:
-        return x0_of(net, x, times, batch), kept[0]
+        return estimate(net, x, times, batch.cond), kept[0]
     finally:
         handle.remove()
 
@@ -118,7 +110,7 @@ class Dmd2:
         times = torch.where(from_real, 80 + 840 * torch.rand(size, device=device), torch.full((size,), float(TRAIN_STEPS - 1), device=device))
         shown = from_real[:, None, None, None].float()
         x = batch.latents * shown + sigmas_at(times)[:, None, None, None] * torch.randn_like(batch.latents)
-        return x0_of(state.student, x, times, batch), shown
+        return estimate(state.student, x, times, batch.cond), shown
 
     def _student_turn(self, state: State, lesson: Lesson) -> dict[str, float]:
         config, batch = state.config, lesson.batch
@@ -139,22 +131,21 @@ class Dmd2:
         state.fake_optimizer.zero_grad(set_to_none=True)              # the critic's share of this backward
         self._descend(state.student_optimizer, state.student.parameters(), config.clip)
         state.average.update(state.student)
-        return {"match": float(match), "adversarial": float(adversarial), "anchor": float(anchor)}
+        return {"match": float(match.detach()), "adversarial": float(adversarial.detach()), "anchor": float(anchor.detach())}
 
     def _fake_turn(self, state: State, batch: Batch, painted: Tensor) -> dict[str, float]:
         size, device = len(painted), painted.device
         times = torch.rand(size, device=device) * (TRAIN_STEPS - 1)
         sigma = sigmas_at(times)[:, None, None, None]
-        estimate, seen = bottleneck(state.fake, painted + sigma * torch.randn_like(painted), times, batch)
-        weight = (1 + sigma.square()) / sigma.square()                # the v-loss in x0 units
-        denoising = (weight.clamp_max(50) * (estimate - painted).square()).mean()
+        guess, seen = bottleneck(state.fake, painted + sigma * torch.randn_like(painted), times, batch)
+        denoising = (weights_of(sigma) * (guess - painted).square()).mean()
         _, truth = bottleneck(state.fake, batch.latents + sigma * torch.randn_like(painted), times, batch)
         told = state.critic(torch.cat([seen, truth])).float()
         critic = F.softplus(told[:size]).mean() + F.softplus(-told[size:]).mean()
         (denoising + state.config.gan_weight * critic).backward()
         self._descend(state.fake_optimizer, [*state.fake.parameters(), *state.critic.parameters()], state.config.clip)
         right = float(((told[:size] < 0).float().mean() + (told[size:] > 0).float().mean()) / 2)
-        return {"fake": float(denoising), "critic_right": right}
+        return {"fake": float(denoising.detach()), "critic_right": right}
 
     @staticmethod
     def _descend(optimizer: torch.optim.Optimizer, parameters: Any, clip: float) -> None:
