@@ -28,6 +28,7 @@ TITLE = "Onestroke"
 PORTS_TRIED = 100
 MAX_UPLOAD = "64mb"
 TEMP_AGE_S = (3600, 86400)
+STRANGE_HOST = "The studio is not served under this name. Open it by the address or the host name of its machine."
 STYLE_LINK = '<link rel="stylesheet" href="studio/studio.css">'
 MASTHEAD = '<div class="os-masthead"><span class="os-seal" aria-hidden="true"></span><h1>Onestroke</h1></div>'
 
@@ -41,7 +42,7 @@ class HostGuard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket") and not self.trusts(dict(scope["headers"]).get(b"host", b"").decode("latin-1")):
-            await PlainTextResponse("This host name is not served here.", 400)(scope, receive, send)
+            await PlainTextResponse(STRANGE_HOST, 400)(scope, receive, send)
             return
         await self.app(scope, receive, send)
 

@@ -204,7 +204,10 @@ class Live {
     else if (this.lasting) this.notice('');
   }
 
-  entitle() { this.find('.os-mode').textContent = this.strip.selected ? 'An earlier frame · Esc for the newest' : this.caption ?? ''; }
+  entitle() {
+    const title = this.strip.selected ? 'An earlier frame · Esc for the newest' : this.caption ?? '', place = this.find('.os-mode');
+    if (place.textContent !== title) place.textContent = title;
+  }
 
   paint(bitmap) {
     const { canvas } = this.picture;
@@ -286,7 +289,8 @@ class Live {
 
   light(lamp) {
     this.element.dataset.state = lamp;
-    this.find('.os-state').textContent = { busy: 'Painting', ready: 'Up to date', off: this.connection === 'full' ? 'Studio is full' : 'Connecting' }[lamp];
+    const busy = this.element.classList.contains('has-picture') ? 'Painting' : 'Waking the model';
+    this.find('.os-state').textContent = { busy, ready: 'Up to date', off: this.connection === 'full' ? 'Studio is full' : 'Connecting' }[lamp];
   }
 
   /** A sentence at the foot of the page. lasting: about the frame, so the next frame ends it; else it goes by itself. */

@@ -49,7 +49,7 @@ export class Paper {
 
   read([x, y, w, h] = WHOLE) { return this.ink.getImageData(x, y, w, h); }
 
-  get blank() { return this.read().data.every((v) => v === 255); }
+  get blank() { return new Uint32Array(this.read().data.buffer).every((v) => v === 0xffffffff); }
 
   // ---- strokes
 
