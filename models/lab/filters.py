@@ -1,0 +1,63 @@
+"""Looks that a formula makes: each turns pictures [B, 3, H, W] in [0, 1] into the same things drawn another way."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+GRID_PX = 32
+PIXEL_PX, LEVELS = 8, 5
+
+
+@dataclass(frozen=True)
+class Filter:
+    """`apply` keeps shape and range; `says` is the sentence people read beside the adapter made from it."""
+    title: str
+    says: str
+    apply: Callable[[Tensor], Tensor]
+
+
+def _color(values: tuple[float, float, float], like: Tensor) -> Tensor:
+    return torch.tensor(values, device=like.device, dtype=like.dtype)[:, None, None]
+
+
+def _luma(rgb: Tensor) -> Tensor:
+    return (rgb * _color((0.299, 0.587, 0.114), rgb)).sum(1, keepdim=True)
+
+
+def _lines(rgb: Tensor) -> Tensor:
+    """[B, 1, H, W] in [0, 1], 1 on contours two to three pixels wide."""
+    soft = F.avg_pool2d(F.pad(rgb, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    across = F.pad(soft[..., 1:] - soft[..., :-1], (0, 1)).abs()
+    down = F.pad(soft[..., 1:, :] - soft[..., :-1, :], (0, 0, 0, 1)).abs()
+    return F.max_pool2d((across + down).amax(1, keepdim=True).mul(4).clamp(0, 1), 3, 1, 1)
+
+
+def blueprint(rgb: Tensor) -> Tensor:
+    """White contours on blue paper with a faint grid; dark things are filled a little lighter."""
+    paper, chalk = _color((0.08, 0.25, 0.55), rgb), _color((0.95, 0.98, 1.0), rgb)
+    grid = torch.zeros_like(rgb[:1, :1])
+    grid[..., ::GRID_PX, :] = grid[..., ::GRID_PX] = 0.12
+    tone = torch.maximum(0.35 * (1 - _luma(rgb)), grid)
+    return torch.lerp(torch.lerp(paper, chalk, tone), chalk.expand_as(rgb), _lines(rgb))
+
+
+def ink(rgb: Tensor) -> Tensor:
+    """Dark contours on cream paper, the fill a thin grey wash."""
+    paper, dark = _color((0.97, 0.94, 0.87), rgb), _color((0.10, 0.09, 0.13), rgb)
+    wash = paper * (1 - 0.4 * (1 - _luma(rgb)))
+    return torch.lerp(wash, dark.expand_as(rgb), _lines(rgb))
+
+
+def pixel(rgb: Tensor) -> Tensor:
+    """Blocks of PIXEL_PX in few colours."""
+    blocks = F.avg_pool2d(rgb, PIXEL_PX).mul(LEVELS).round().div(LEVELS)
+    return F.interpolate(blocks, scale_factor=PIXEL_PX, mode="nearest")
+
+
+FILTERS = {"blueprint": Filter("Blueprint", "Draws anything as white lines on blue paper.", blueprint),
+           "ink": Filter("Ink and wash", "Draws anything with dark ink on cream paper.", ink),
+           "pixel": Filter("Pixel art", "Draws anything in coarse square pixels.", pixel)}
