@@ -113,10 +113,10 @@ class Hub:
             log.debug("A live page went away.")
         finally:
             session.closed = True
+            self.sessions.discard(session)               # before any await: this task may itself be cancelled
+            self._park(client, session.strip)
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
-            self.sessions.discard(session)
-            self._park(client, session.strip)
 
     @staticmethod
     async def _listen(ws: WebSocket, session: Session) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,6 +66,7 @@ class Session:
         self._credit = asyncio.Semaphore(CREDIT_FRAMES)
         self._unpaid = 0
         self._last: Order | None = None
+        self._refined = False
         self._shipping: asyncio.Task | None = None
         self._packed: tuple[np.ndarray, bytes] | None = None
         self._handlers = {"set": self._set, "ack": self._ack, "pin": self._pin, "restore": self._restore}
@@ -151,41 +153,57 @@ class Session:
             return False
 
     async def _preview(self) -> None:
-        await self._credit.acquire()
-        self._unpaid += 1
+        await self._take_credit()
         self._changed.clear()
-        order = await self._order()
-        if order is None or (self._last is not None and order.job == self._last.job):
+        order, before = await self._order(), self._last
+        if order is None or (before is not None and order.job == before.job):
+            self._last = order or before
             await self._ack({})
             await self._shipped()
             await self.socket.send_json({"t": "same", "seq": self.seq})
             return
         self._last = order
-        if not await self._produce(order, lambda: self.closed):
+        with suppress(Cancelled):
+            self._refined = not await self._produce(order, lambda: self.closed)      # what failed is not tried at more steps
+        if self._refined:
             await self._ack({})
 
     async def _rest(self) -> None:
-        """The hand rests: mark the newest frame, and replace it by one at more steps, unless new input comes first."""
+        """The hand rests: replace the newest frame by one at more steps, unless new input comes first, and mark it. A refine
+        that gave way to another canvas is tried again."""
         await self._shipped()
-        order = self._last
-        if not self.strip.frames or order is None:
-            return
-        steps = self.refine_steps(order.job.base)
-        if order.controls.refine and order.job.steps < steps:
-            better = Order(order.job.but(steps=steps), order.controls, order.canvas, order.seq, time.perf_counter(), "refine")
-            await self._credit.acquire()
-            self._unpaid += 1
-            if await self._produce(better, self._give_way):
-                await self._shipped()
-            else:
-                await self._ack({})
-        if not self._changed.is_set():
+        while self._refinable():
+            await self._refine(self._last)
+            if self._changed.is_set() or (self._refinable() and await self._wait_for_change()):
+                return
+        if self.strip.frames and not self.strip.frames[-1].settled:
             await self._settle()
+
+    def _refinable(self) -> bool:
+        order = self._last
+        return (order is not None and order.controls.refine and not self._refined
+                and order.job.steps < self.refine_steps(order.job.base))
+
+    async def _refine(self, order: Order) -> None:
+        steps = self.refine_steps(order.job.base)
+        better = Order(order.job.but(steps=steps), order.controls, order.canvas, order.seq, time.perf_counter(), "refine")
+        await self._take_credit()
+        sent = False
+        with suppress(Cancelled):
+            sent = await self._produce(better, self._give_way)
+            self._refined = True
+        if not sent:
+            await self._ack({})
+        await self._shipped()
 
     async def _settle(self) -> None:
         frame = self.strip.settle(self.strip.frames[-1].id)
         await self.socket.send_json({"t": "rest", "frame": frame.id})
         await self.workshop.aside(self.library.journal, self.client, frame.job)
+
+    async def _take_credit(self) -> None:
+        await self._credit.acquire()
+        self._unpaid += 1
 
     def _give_way(self) -> bool:
         return self.closed or self._changed.is_set() or self.workshop.busy_elsewhere()
@@ -199,11 +217,11 @@ class Session:
             return None
 
     async def _produce(self, order: Order, cancel: Callable[[], bool]) -> bool:
-        """Render and start sending; False when there is nothing to send."""
+        """Render and start sending; False when it failed, which the page is told. Raises Cancelled."""
         try:
             result, started_s, ended_s = await self.workshop.render(order.job, cancel)
         except Cancelled:
-            return False
+            raise
         except StudioError as error:
             await self.report(error)
             return False

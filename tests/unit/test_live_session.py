@@ -165,6 +165,34 @@ def test_new_input_cancels_a_refine(library):
     assert painter.cancelled >= 1
 
 
+def test_a_refine_that_gave_way_to_another_canvas_is_tried_again(library):
+    busy = [True]
+
+    async def script(session, page):
+        session.workshop.busy_elsewhere = lambda: busy[0]
+        session.patch(patch(1, 40))
+        await until(lambda: painter.cancelled >= 2)
+        busy[0] = False
+        await until(lambda: "refine" in page.kinds())
+    painter = Painter()
+    page = converse(painter, library, script)
+    assert page.kinds() == ["preview", "refine"]
+
+
+def test_input_that_changes_nothing_refines_nothing_anew_but_the_switch_works_late(library):
+    async def script(session, page):
+        await session.message(settings(1, prompt="a", refine=False))
+        await until(lambda: any(m["t"] == "rest" for m in page.messages))
+        await session.message(settings(2, refine=True))
+        await until(lambda: "refine" in page.kinds())
+        await session.message(settings(3, prompt="a"))
+        await until(lambda: any(m["t"] == "same" and m["seq"] == 3 for m in page.messages))
+        await asyncio.sleep(0.2)
+    page = converse(Painter(), library, script)
+    assert page.kinds() == ["preview", "refine"]
+    assert len(library.journaled("client")) == 2
+
+
 def test_no_refine_when_switched_off_or_nothing_to_gain(library):
     async def script(session, page):
         await session.message(settings(1, prompt="a", refine=False))
