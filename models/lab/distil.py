@@ -17,37 +17,40 @@ from models.lab.budget import Budget
 from models.lab.files import write_atomic
 from models.lab.latents import LatentSet
 from models.lab.method import Lesson, Method
+from models.lab.parallel import agreed, rank
 
 
 def distil(method: Method, config: Any, teacher: Any, data: LatentSet, budget: Budget, state_file: Path, batch_size: int = 24,
            device: str = "cpu", save_every_s: float = 240.0, at_checkpoint: Callable[[dict[str, Tensor], int], None] = lambda w, n: None,
            say: Callable[[str], None] = print) -> dict[str, Tensor]:
     """Train until `budget` is spent and return the averaged student's weights. `at_checkpoint(weights, turns)` may save or look at them."""
-    torch.manual_seed(0)
+    torch.manual_seed(0)                             # the same fresh networks in every process
     state = method.setup(teacher, config, device)
     if state_file.exists():
         method.load_state_dict(state, torch.load(state_file, map_location=device, weights_only=True))
-    rng = np.random.default_rng(state.turn)
-    torch.manual_seed(state.turn)
+    seed = state.turn + 1_000_003 * rank()
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
     empty = tuple(t.to(device) for t in data.table.batch(np.array([0])))
     last = time.monotonic()
     sums: dict[str, list[float]] = defaultdict(list)
     log: list[dict[str, float]] = []
-    while budget.spent < 1:
+    while agreed(budget.spent) < 1:
         batch = data.batch(rng, batch_size, text_dropout=0.0).to(device)
         for name, value in method.step(state, Lesson(batch, _as_long(empty, batch.states), rng)).items():
             sums[name].append(value)
         budget.tick()
-        if time.monotonic() - last > save_every_s:
+        if rank() == 0 and time.monotonic() - last > save_every_s:
             log.append({"turn": state.turn} | {k: round(float(np.mean(v)), 4) for k, v in sums.items()})
             say(f"{method.name} {log[-1]}, {budget.minutes_left:.0f} min left")
             _save(method, state, config, state_file, log)
             at_checkpoint(method.student(state), state.turn)
             sums.clear()
             last = time.monotonic()
-    _save(method, state, config, state_file, log)
     weights = method.student(state)
-    at_checkpoint(weights, state.turn)
+    if rank() == 0:
+        _save(method, state, config, state_file, log)
+        at_checkpoint(weights, state.turn)
     return weights
 
 

@@ -22,20 +22,18 @@ from torch import Tensor
 
 from models.errors import StudioError
 from models.lab.budget import Budget
-from models.lab.diffusion import denoise, sigmas_at
+from models.lab.diffusion import denoise, estimate, sigmas_at, weights_of
 from models.lab.files import write_atomic
 from models.lab.filters import FILTERS, Filter
 from models.lab.latents import Batch
 from models.nets.decoder import PatchDecoder
 from models.nets.patches import PatchEncoder
-from models.nets.unet import predict
-from models.sampling import TRAIN_STEPS, vp_scales
+from models.sampling import TRAIN_STEPS
 from models.spec import EMBEDDED as ARCH
 from models.weights import ASSETS
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2", "conv_out"]
 TOP = TRAIN_STEPS - 1
-MAX_WEIGHT = 5.0                                     # of 1 / s^2, as in min-SNR weighting (Hang et al. 2023)
 
 
 @dataclass(frozen=True)
@@ -96,11 +94,8 @@ class Studio:
         return x, target, times
 
     def errors(self, x: Tensor, target: Tensor, times: Tensor, cond: tuple) -> Tensor:
-        """Squared error of x0 a row, weighted as a v-prediction's would be where that is not too much."""
-        alpha, s = vp_scales(sigmas_at(times)[:, None, None, None])
-        v = predict(self.net, alpha * x, times, cond).float()
-        square = (alpha * alpha * x - s * v - target).square().mean((1, 2, 3))
-        return square * (1 / s.flatten() ** 2).clamp_max(MAX_WEIGHT)
+        """Weighted squared error of x0, a row."""
+        return weights_of(sigmas_at(times)) * (estimate(self.net, x, times, cond) - target).square().mean((1, 2, 3))
 
 
 def add_lora(net: Any, rank: int) -> list[Tensor]:

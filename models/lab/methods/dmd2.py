@@ -22,6 +22,7 @@ from models.lab.diffusion import estimate, guided, sigmas_at, weights_of
 from models.lab.ema import Ema
 from models.lab.latents import Batch
 from models.lab.method import Lesson
+from models.lab.parallel import average_gradients
 from models.sampling import TRAIN_STEPS
 
 
@@ -149,7 +150,9 @@ class Dmd2:
 
     @staticmethod
     def _descend(optimizer: torch.optim.Optimizer, parameters: Any, clip: float) -> None:
-        torch.nn.utils.clip_grad_norm_(list(parameters), clip)
+        parameters = list(parameters)
+        average_gradients(parameters)
+        torch.nn.utils.clip_grad_norm_(parameters, clip)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
 
