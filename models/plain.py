@@ -5,8 +5,9 @@ The two wrappers only translate names, so that the pipeline sees the UNet and th
 """
 from __future__ import annotations
 
+import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from models.bases.embedded import EmbeddedBase, load
 from models.catalog import styled
 from models.contracts import Base
 from models.devices import Device
+from models.engine import Engine
 from models.job import Job
 
 
@@ -80,13 +82,28 @@ def bare_networks(base: Base, job: Job) -> Callable[[], Tensor]:
     return run
 
 
-def milliseconds(call: Callable[[], Any], repeats: int, warm: int = 3) -> list[float]:
-    """Wall time of each of `repeats` calls after `warm` ignored ones."""
-    for _ in range(warm):
-        call()
-    out = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        out.append((time.perf_counter() - start) * 1e3)
-    return out
+def compare(engine: Engine, job: Job, repeats: int = 30) -> dict[str, float]:
+    """Median milliseconds of `job` (text to picture, one seed) through the bare networks, the engine and the plain pipeline in fp32
+    (diffusers' default) and in the engine's own format, taken in turns so that a busy moment hits all alike; and the ratios."""
+    with engine.registry.lease(job.base) as (base, _):
+        if not isinstance(base, EmbeddedBase):
+            return {}
+        fp32, same = plain_pipeline(base, torch.float32), plain_pipeline(base, base.dtype)
+        calls = {"bare_ms": bare_networks(base, job), "engine_ms": lambda: engine.render(job),
+                 "plain_fp32_ms": lambda: fp32(job), "plain_same_dtype_ms": lambda: same(job)}
+        times = in_turns(calls, repeats)
+    out = {name: statistics.median(values) for name, values in times.items()}
+    return out | {"engine_overhead": out["engine_ms"] / out["bare_ms"] - 1, "faster_than_plain_fp32": out["plain_fp32_ms"] / out["engine_ms"],
+                  "faster_than_plain_same_dtype": out["plain_same_dtype_ms"] / out["engine_ms"]}
+
+
+def in_turns(calls: Mapping[str, Callable[[], Any]], repeats: int, warm: int = 3) -> dict[str, list[float]]:
+    """Wall milliseconds of every call, `repeats` rounds after `warm` ignored ones."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(warm + repeats):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if number >= warm:
+                times[name].append((time.perf_counter() - start) * 1e3)
+    return times
