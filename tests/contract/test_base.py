@@ -50,8 +50,6 @@ def test_denoise_estimates_x0_from_any_noise_level(base: Base) -> None:
         x0 = base.denoise(x * sigma, sigma, cond, {})
         assert x0.shape == x.shape and torch.isfinite(x0).all() and x0.dtype == torch.float32
         assert torch.equal(base.denoise(x * sigma, sigma, cond, {}), x0)
-    almost_clean = base.denoise(x, 1e-3, cond, {})
-    assert (almost_clean - x).abs().mean() < 0.15, "without noise the estimate is the input"
 
 
 def test_samples_of_a_batch_do_not_know_each_other(base: Base) -> None:

@@ -1,0 +1,29 @@
+"""The bench of hub models, run at a width that takes seconds."""
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from models.bases import _random_sd
+from studio.bench import hub
+from studio.settings import Settings
+from tests import tiny_sd
+
+pytestmark = pytest.mark.render
+
+
+def test_it_writes_a_checkpoint_reads_it_and_measures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_random_sd, "UNET", tiny_sd.unet_config("sd1"))
+    monkeypatch.setattr(_random_sd, "VAE", tiny_sd.vae_config())
+    monkeypatch.setattr(_random_sd, "TEXT", tiny_sd.text_config("sd1"))
+    monkeypatch.setattr(hub, "SIDE_PX", 64)
+    figures = hub.run(Settings())
+    assert {"load_s", "first_picture_s", "denoise_step_s", "decode_s", "weights_mib"} <= figures.keys()
+    assert all(math.isfinite(value) and value >= 0 for value in figures.values())
+    assert figures["first_picture_s"] > figures["picture_s"] > figures["denoise_step_s"] > 0 and figures["weights_mib"] > 5
+
+
+def test_a_checkpoint_of_ones_own_is_taken_as_it_is() -> None:
+    with hub.checkpoint("stabilityai/sd-turbo") as source:
+        assert source == "stabilityai/sd-turbo"
