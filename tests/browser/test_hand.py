@@ -72,7 +72,8 @@ def png_header_of(side: int) -> bytes:
     """A PNG that says it is side x side pixels, and holds none."""
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    size = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("data, says", [(b"\x89PNG\r\n\x1a\n broken", "cannot be read"), (png_header_of(30_000), "30,000 × 30,000 pixels")])
@@ -127,7 +128,8 @@ def test_a_pen_draws_wider_when_pressed(open_page):
     box, devtools = page.locator(".os-paper").bounding_box(), page.context.new_cdp_session(page)
 
     def touch(v: float, force: float) -> int:
-        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + v * box["height"], "pointerType": "pen", "button": "left", "buttons": 1, "clickCount": 1}
+        at = {"x": box["x"] + box["width"] / 2, "y": box["y"] + v * box["height"],
+              "pointerType": "pen", "button": "left", "buttons": 1, "clickCount": 1}
         devtools.send("Input.dispatchMouseEvent", {"type": "mousePressed", "force": force} | at)
         devtools.send("Input.dispatchMouseEvent", {"type": "mouseReleased"} | at)
         row = f"() => window.onestroke.live.paper.read([0, {int(v * 512)}, 512, 1]).data"

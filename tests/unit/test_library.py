@@ -26,8 +26,8 @@ def pixels(seed: int, channels: int = 3) -> np.ndarray:
 def full_job() -> Job:
     picture = Picture.from_array(pixels(3))
     mask = Picture.from_array(pixels(4, 1))
-    return Job(prompt="фокс, 狐: “fox”\nsecond line", negative="rain", seeds=(2 ** 62,), steps=3, guidance=2.5, image=picture, strength=0.25, mask=mask,
-               adapters=(AdapterUse("ink", 0.5, picture),), style="flat")
+    return Job(prompt="фокс, 狐: “fox”\nsecond line", negative="rain", seeds=(2 ** 62,), steps=3, guidance=2.5, style="flat",
+               image=picture, strength=0.25, mask=mask, adapters=(AdapterUse("ink", 0.5, picture),))
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -82,7 +82,8 @@ def library(tmp_path):
     library.close()
 
 
-def converse(painter: Painter, library: Library, script: Callable[[Session, Page], Awaitable[None]], acknowledge: bool = True, refine: int = 4) -> Page:
+def converse(painter: Painter, library: Library, script: Callable[[Session, Page], Awaitable[None]],
+             acknowledge: bool = True, refine: int = 4) -> Page:
     """Run `script` against a pumping session and return what the page saw."""
     async def play() -> Page:
         hub = Hub(painter, library, make_job, lambda base: refine)
