@@ -138,6 +138,7 @@ def open_context(settings: Settings, library_folder: Path | None = None) -> TabC
     from models.engine import open_engine  # torch comes in here, not when this file is imported
 
     engine = open_engine(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir)
+    engine.catalog.resolve_base(settings.base)       # a wrong --base is said before a server starts
     return TabContext(engine, settings, Library(library_folder or settings.cache_dir.expanduser() / "library"))
 
 

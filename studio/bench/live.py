@@ -29,10 +29,6 @@ DAB_PX = 18
 DRIVE_LIMIT_S = 600
 FRAME_LIMIT_S = 60
 
-# Measurements of the same Job by other means in the same run, e.g. the bare networks and the plain diffusers pipeline. Each gets
-# the warm engine and the Job of a live frame and returns figures by name.
-Comparison = Callable[[Any, Job], Mapping[str, float]]
-COMPARISONS: tuple[Comparison, ...] = ()
 
 
 def run(settings: Settings) -> dict[str, float]:
@@ -46,9 +42,7 @@ def run(settings: Settings) -> dict[str, float]:
         served = start(ctx)
         try:
             seen = in_browser(served.url)
-            job = frame_job(spec)
-            return (browser_figures(seen) | inside_figures(ctx, spec) | memory_figures(ctx.engine)
-                    | {name: value for compare in COMPARISONS for name, value in compare(ctx.engine, job).items()})
+            return browser_figures(seen) | inside_figures(ctx, spec) | memory_figures(ctx.engine) | side_by_side(ctx.engine, spec)
         finally:
             served.close()
 
@@ -165,13 +159,11 @@ def _dab(seq: int) -> bytes:
     return head + bytes((seq % 200, 40, 60, 255)) * DAB_PX ** 2
 
 
-def frame_job(spec: Any) -> Job:
-    """The Job of a live frame: one square drawn on white."""
-    from studio.tabs.live import job_from
+def side_by_side(engine: Any, spec: Any) -> Mapping[str, float]:
+    """One text job through the bare networks, the engine and the plain diffusers pipeline."""
+    from models.plain import compare
 
-    canvas = np.full((CANVAS_PX, CANVAS_PX, 3), 255, np.uint8)
-    canvas[150:350, 150:350] = (210, 74, 49)
-    return job_from(Controls(prompt="a smiling red fox", base=spec.id), canvas, spec)
+    return compare(engine, Job(prompt="a smiling red fox", base=spec.id, seeds=(7,), steps=spec.min_steps))
 
 
 def memory_figures(engine: Any) -> dict[str, float]:
