@@ -23,5 +23,6 @@ def shipped_bases() -> list[str]:
 
 def shipped_adapters() -> list[tuple[str, str]]:
     """(adapter, base) for every shipped adapter and the first shipped base it fits."""
-    catalog = Catalog()
-    return [(spec.id, next(id for id in shipped_bases() if catalog.bases[id].arch == spec.arch)) for spec in catalog.adapters.values()]
+    catalog, here = Catalog(), shipped_bases()
+    fits = {spec.id: [id for id in here if catalog.bases[id].arch == spec.arch] for spec in catalog.adapters.values()}
+    return [(adapter, bases[0]) for adapter, bases in fits.items() if bases]

@@ -70,6 +70,13 @@ def weight_file(folder: Path, part: str) -> tuple[Path | None, str | None]:
     return None, None
 
 
+def files_of(path: Path) -> list[Path]:
+    """The tensor files behind what `weight_file` found: itself, or the shards its index lists."""
+    if path.suffix == ".safetensors":
+        return [path]
+    return sorted({path.parent / name for name in json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()})
+
+
 def from_folder(folder: Path, device: Device) -> Parts:
     """All parts of a diffusers folder."""
     mend_torchvision()
@@ -90,8 +97,8 @@ def from_folder(folder: Path, device: Device) -> Parts:
 
 def _pretrained(cls: Any, folder: Path, part: str, device: Device) -> Any:
     path, variant = weight_file(folder, part)
-    if path is not None and path.suffix == ".safetensors":
-        header(path)  # says "truncated" in words before a loader says it in its own
+    for file in files_of(path) if path else ():
+        header(file)  # says "truncated" in words before a loader says it in its own
     net, told = cls.from_pretrained(
         folder / part, variant=variant, use_safetensors=True, local_files_only=True, dtype=device.dtype, output_loading_info=True
     )

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models.bases._sd_layout import CLIP, OPEN_CLIP, UNET, VAE, elements, layout_of, missing_parts, shapes_of
-from models.bases._sd_parts import STEM, from_folder, from_single_file, weight_file
+from models.bases._sd_parts import STEM, files_of, from_folder, from_single_file, weight_file
 from models.contracts import Plan
 from models.devices import Device
 from models.errors import BadInput, Incompatible, MissingWeights
@@ -117,12 +117,12 @@ def _folder_spec(folder: Path, name: str) -> BaseSpec | None:
     unet = _json(folder / "unet" / "config.json")
     arch = _arch("sd2" if unet.get("use_linear_projection") else "sd1", unet, name)
     files = tuple(WeightFile(str(p), p.stat().st_size) for p in weights)
-    count = sum(elements(shapes_of(header(p))) for p in weights if p.suffix == ".safetensors")
+    count = sum(elements(shapes_of(header(p))) for p in weights)
     return _spec(name, arch, (WeightFile(str(folder / "model_index.json")), *files), count, unet.get("sample_size") or 64)
 
 
 def _check_folder(folder: Path) -> list[Path]:
-    """The three weight files of a complete folder."""
+    """The weight files of a complete folder."""
     found = {part: weight_file(folder, part)[0] for part in STEM}
     lost = [name for name in NEEDED if not (folder / name).exists()]
     lost += [f"{part}/{STEM[part]}.safetensors" for part, path in found.items() if path is None]
@@ -136,7 +136,10 @@ def _check_folder(folder: Path) -> list[Path]:
         raise MissingWeights(
             f"The diffusers folder {folder.name} is incomplete: {', '.join(lost)} is missing.", "Download or copy it again."
         )
-    return [path for path in found.values() if path]
+    files = [file for path in found.values() if path for file in files_of(path)]
+    if gone := [file.name for file in files if not file.exists()]:
+        raise MissingWeights(f"The diffusers folder {folder.name} lacks {', '.join(gone)}.", "Download or copy it again.")
+    return files
 
 
 def _file_spec(path: Path) -> BaseSpec | None:

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
+from models import pixels
 from models.engine import Engine, open_engine
 from models.errors import BadInput, Cancelled, DoesNotFit, Incompatible, InUse, MissingWeights, UnknownId
 from models.job import AdapterUse, Extent, Job, Picture
+from models.sampling import noise
 
 pytestmark = pytest.mark.render
 BATCH_TOLERANCE = 2                                  # of 255: matrix products of another batch size add in another order
@@ -83,9 +87,20 @@ def test_strength_one_ignores_the_picture(engine: Engine) -> None:
     assert (engine.render(STUDENT.but(image=DRAWING, strength=1.0)).pixels == engine.render(STUDENT).pixels).all()
 
 
-def test_the_weaker_the_nearer_to_the_picture(engine: Engine) -> None:
-    far = [difference(engine.render(TEACHER.but(image=DRAWING, strength=s)).pixels[0], DRAWING.array) for s in (0.05, 0.4, 0.9)]
-    assert far == sorted(far)
+def test_the_walk_starts_at_the_picture_plus_noise_of_that_strength(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    with engine.registry.lease("tiny-teacher") as (base, _):
+        latents = base.encode(pixels.to_tensor(DRAWING, base.device))
+    right = base.denoise
+    seen: list[tuple[Tensor, float]] = []
+    monkeypatch.setattr(base, "denoise", lambda x, sigma, *rest: seen.append((x, sigma)) or right(x, sigma, *rest))
+    levels = []
+    for strength in (0.05, 0.4, 0.9):
+        seen.clear()
+        engine.render(TEACHER.but(image=DRAWING, strength=strength, guidance=1.0))
+        x, sigma = seen[0]
+        levels.append(sigma)
+        assert torch.allclose(x, latents + sigma * noise(TEACHER.seeds, x.shape[1:]), atol=0.02 + 0.02 * sigma)
+    assert levels == sorted(levels) and levels[0] < 0.3 and levels[-1] < 14
 
 
 @pytest.mark.parametrize("job", [STUDENT.but(steps=2), TEACHER])

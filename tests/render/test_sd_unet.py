@@ -104,6 +104,20 @@ def test_half_precision_variants_are_found(tmp_path: Path) -> None:
     assert open_base(folder).network.dtype == torch.float32
 
 
+def test_weights_in_several_files_are_found_and_a_lost_one_is_named(sd_folder: Path, own: Callable) -> None:
+    folder = own("tiny-sd1")
+    whole = sd_unet.recognise(str(folder))
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    open_base(sd_folder / "tiny-sd1").network.save_pretrained(folder / "unet", max_shard_size="6MB")
+    shards = sorted((folder / "unet").glob("*-of-*.safetensors"))
+    spec = sd_unet.recognise(str(folder))
+    assert len(shards) > 1 and spec.bytes == whole.bytes and len(spec.files) == 3 + len(shards)
+    assert sd_unet.load(spec, FP32).prediction == "epsilon"
+    shards[0].unlink()
+    with pytest.raises(MissingWeights, match=f"lacks {shards[0].name}"):
+        sd_unet.recognise(str(folder))
+
+
 def test_the_shipped_tokenizer_is_clips(sd_folder: Path) -> None:
     """Token ids of the published vocabulary (Radford et al. 2021)."""
     words = clip_tokenizer("<|endoftext|>")
