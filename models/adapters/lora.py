@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from models.adapters._lora_keys import TEXT, UNET, Place, declared_scale, places
 from models.contracts import Base, Hooks
 from models.devices import Device
 from models.errors import BadInput, Incompatible, StudioError
+from models.nets.prepack import PackedConv2d, PackedLinear, prepack
 from models.spec import EMBEDDED, SD1, SD2, SDXL, AdapterSpec, Arch, WeightFile
 from models.weights import ASSETS, header, locate
 
@@ -128,9 +129,10 @@ class LoraLayer(nn.Module):
 
     def __init__(self, wrapped: nn.Module, factors: Factors, adapter: LoraAdapter) -> None:
         super().__init__()
-        self.wrapped, self.factors = wrapped, factors
+        self.wrapped, self.scale = wrapped, factors.scale
         self.strength = lambda: adapter.strength
         self.plain = wrapped.plain if isinstance(wrapped, LoraLayer) else wrapped
+        self.change = _branch(self.plain, factors)
 
     @property
     def weight(self) -> Tensor:
@@ -142,14 +144,23 @@ class LoraLayer(nn.Module):
 
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = self.wrapped(x, *args, **kwargs)
-        scale = self.strength() * self.factors.scale
-        return out + scale * self._change(x) if scale else out
+        scale = self.strength() * self.scale
+        return torch.add(out, self.change(x), alpha=scale) if scale else out
 
-    def _change(self, x: Tensor) -> Tensor:
-        down, up, layer = self.factors.down, self.factors.up, self.plain
-        if isinstance(layer, nn.Linear):
-            return F.linear(F.linear(x, down), up)
-        return F.conv2d(F.conv2d(x, down, None, layer.stride, layer.padding, layer.dilation), up)
+
+def _branch(plain: nn.Module, factors: Factors) -> nn.Sequential:
+    """down then up as layers that share the adapter's memory; packed where the layer they sit on is."""
+    rank, into, *_ = factors.down.shape
+    out, like = factors.up.shape[0], dict(bias=False, device="meta")
+    if isinstance(plain, nn.Linear):
+        layers = nn.Linear(into, rank, **like), nn.Linear(rank, out, **like)
+    else:
+        down = nn.Conv2d(into, rank, plain.kernel_size, plain.stride, plain.padding, plain.dilation, **like)
+        layers = down, nn.Conv2d(rank, out, 1, **like)
+    for layer, weight in zip(layers, (factors.down, factors.up)):
+        layer.weight = nn.Parameter(weight, requires_grad=False)
+    branch = nn.Sequential(*layers)
+    return prepack(branch) if isinstance(plain, PackedConv2d | PackedLinear) else branch
 
 
 class LoraAdapter:
