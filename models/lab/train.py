@@ -58,7 +58,7 @@ class Trainer:
         self.config, self.state_file, self.device = config, state_file, device
         self.net = (net or build_unet()).to(device, memory_format=torch.channels_last)
         self.ema = Ema(self.net, config.ema_decay)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True)
         self.progress = Progress(losses=[])
         if state_file.exists():
             self._load()
