@@ -18,14 +18,16 @@ DEFAULT_FOLDER = Path(os.environ.get("ONESTROKE_LAB", Path.home() / ".cache" / "
 
 @dataclass(frozen=True)
 class Settings:
-    """data: the working folder. pack: a packed set of drawings to read instead of the registry packages. n: prompts scored."""
+    """data: the working folder. pack: a packed set of drawings to read instead of the registry packages. n: prompts scored.
+    start: where a teacher without a state file begins, "shipped" (the weights in assets/) or "scratch"."""
     data: Path = DEFAULT_FOLDER
     pack: str = ""
     device: str = ""
     minutes: float = 30.0
-    batch_size: int = 48
+    batch_size: int = 24
     method: str = "dmd2"
     n: int = 600
+    start: str = "shipped"
     workers: int = 2
     command: str = ""
 
@@ -71,14 +73,39 @@ def teacher(s: Settings) -> None:
     """Train the diffusion teacher, with a contact sheet at every checkpoint, and export it."""
     from models.lab.export import export_unet
     from models.lab.latents import LatentSet
+    from models.lab.parallel import join, rank
     from models.lab.train import TrainConfig, Trainer, train
     config = TrainConfig(batch_size=s.batch_size)
-    trainer = Trainer(config, s.data / "teacher.pt", s.on)
+    join()
+    state_file = s.data / "teacher.pt"
+    shipped = None if state_file.exists() else _shipped_teacher(s.start)
+    trainer = Trainer(config, state_file, s.on, shipped and shipped[0])
+    if shipped:
+        trainer.progress.updates, trainer.progress.pictures_seen = (shipped[1].get(k, 0) for k in ("updates", "pictures_seen"))
     train(trainer, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), Budget(s.minutes),
           lambda t: _sheet(s, t.ema.state_dict(t.net), t.progress.updates, 16))
+    if rank():
+        return
     p = trainer.progress
     export_unet("teacher", trainer.ema.state_dict(trainer.net), {"data": "python -m models.lab data", "seed": config.seed, "updates": p.updates,
                 "pictures_seen": p.pictures_seen, "hours": round(p.seconds / 3600, 2), "loss_curve": (p.losses or [])[-60:]})
+
+
+def _shipped_teacher(start: str) -> tuple[Any, dict[str, Any]] | None:
+    """(network, recipe) of the shipped teacher, or None for a fresh start."""
+    if start not in ("shipped", "scratch"):
+        raise BadInput(f'"{start}" is no place to start from.', "Write start=shipped or start=scratch.")
+    from models import checkpoint
+    from models.lab.export import EMBEDDED
+    from models.nets.unet import build_unet
+    path = EMBEDDED / "teacher.safetensors"
+    if start == "scratch" or not path.exists():
+        return None
+    saved = checkpoint.load(path, "onestroke.unet")
+    net = build_unet(saved.config)
+    net.load_state_dict(saved.tensors)
+    print(f"starting from the shipped teacher: {saved.recipe.get('pictures_seen', 0):,} pictures seen before", flush=True)
+    return net, saved.recipe
 
 
 def distil(s: Settings) -> None:
@@ -88,16 +115,20 @@ def distil(s: Settings) -> None:
     from models.lab.latents import LatentSet
     from models.lab.method import find_method
     from models.lab.painter import Painter
+    from models.lab.parallel import join, rank
+    from models.weights import sha256
     method = find_method(s.method)
     config = method.Config()
+    join()
     turns = {}
 
     def look(weights: dict[str, torch.Tensor], turn: int) -> None:
         turns["turns"] = turn
         _sheet(s, weights, turn, 1)
-    weights = run(method, config, Painter().net("teacher"), LatentSet(s.data), Budget(s.minutes), s.data / f"student-{s.method}.pt", s.batch_size // 2,
+    weights = run(method, config, Painter().net("teacher"), LatentSet(s.data), Budget(s.minutes), s.data / f"student-{s.method}.pt", s.batch_size,
                   s.on, at_checkpoint=look)
-    from models.weights import sha256
+    if rank():
+        return
     export_unet("student", weights, {"method": s.method, "paper": method.paper, "config": str(config), **turns,
                                      "teacher_sha256": sha256(EMBEDDED / "teacher.safetensors")})
 

@@ -27,8 +27,8 @@ from models.nets.unet import build_unet
 
 @dataclass(frozen=True)
 class TrainConfig:
-    batch_size: int = 96
-    lr: float = 5e-4
+    batch_size: int = 24
+    lr: float = 4e-4
     warmup_steps: int = 200
     cooldown_share: float = 0.25                     # of the minutes, learning rate falling to zero
     weight_decay: float = 0.01
