@@ -141,9 +141,8 @@ def test_the_picture_can_be_pulled_onto_the_canvas(open_page):
     page = open_page()
     settle(page)
     page.get_by_role("button", name="Draw on it").click()
-    settle(page)
-    assert not page.evaluate("() => window.onestroke.live.paper.blank")
-    assert page.locator(".os-stage").get_attribute("data-mode") == "draw"
+    page.wait_for_function("() => !window.onestroke.live.paper.blank")
+    page.wait_for_function("() => document.querySelector('.os-stage').dataset.mode === 'draw'")
 
 
 def test_two_browsers_do_not_mix(open_page, studio):
