@@ -30,9 +30,9 @@ from models.sampling import TRAIN_STEPS
 class Config:
     guidance: float = 1.75                           # of the teacher (classifier-free)
     ratio: int = 2                                   # fake turns a student turn
-    burn_in: int = 40                                # fake turns before the first student turn
-    lr_student: float = 4e-5
-    lr_fake: float = 1.5e-4
+    burn_in: int = 30                                # fake turns before the first student turn
+    lr_student: float = 8e-5
+    lr_fake: float = 2e-4
     gan_weight: float = 0.02
     real_start_share: float = 0.4                    # of the batch that starts from a noised real picture
     anchor_weight: float = 0.25                      # how strongly those stay near that picture
