@@ -97,13 +97,14 @@ def compare(engine: Engine, job: Job, repeats: int = 30) -> dict[str, float]:
                   "faster_than_plain_same_dtype": out["plain_same_dtype_ms"] / out["engine_ms"]}
 
 
-def in_turns(calls: Mapping[str, Callable[[], Any]], repeats: int, warm: int = 3) -> dict[str, list[float]]:
-    """Wall milliseconds of every call, `repeats` rounds after `warm` ignored ones."""
+def in_turns(calls: Mapping[str, Callable[[], Any]], repeats: int, row: int = 5) -> dict[str, list[float]]:
+    """Wall milliseconds of every call, `repeats` times in rows of `row`. The calls before a row fill the caches, as in steady use."""
     times: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(warm + repeats):
+    for _ in range(-(-repeats // row)):
         for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            if number >= warm:
-                times[name].append((time.perf_counter() - start) * 1e3)
+            for number in range(2 + row):
+                start = time.perf_counter()
+                call()
+                if number >= 2:
+                    times[name].append((time.perf_counter() - start) * 1e3)
     return times

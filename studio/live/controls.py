@@ -17,7 +17,7 @@ class Controls:
     base: str = "embedded"
     seed: int = 0
     steps: int = 1
-    strength: float = 0.6
+    strength: float = 0.85
     refine: bool = True
 
     def updated(self, values: dict) -> Controls:

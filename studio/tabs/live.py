@@ -78,7 +78,7 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec) -> dict[str, Any]:
     """Every control beside the prompt, by the name it has in Controls."""
     base = widgets.base_picker(bases, spec.id)
     style = widgets.style_picker(spec)
-    strength = gr.Slider(0.0, 1.0, 0.6, step=0.01, label="Freedom", info="0 stays with your drawing",
+    strength = gr.Slider(0.0, 1.0, Controls().strength, step=0.01, label="Freedom", info="0 stays with your drawing",
                          elem_id="os-strength", buttons=[], interactive=spec.image_to_image)
     seed, lock = widgets.seed_row()
     steps = gr.Slider(spec.min_steps, spec.max_steps, spec.default_steps, step=1, label="Steps", elem_id="os-steps", buttons=[])
