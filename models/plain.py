@@ -88,9 +88,10 @@ def compare(engine: Engine, job: Job, repeats: int = 30) -> dict[str, float]:
     with engine.registry.lease(job.base) as (base, _):
         if not isinstance(base, EmbeddedBase):
             return {}
-        fp32, same = plain_pipeline(base, torch.float32), plain_pipeline(base, base.dtype)
-        calls = {"bare_ms": bare_networks(base, job), "engine_ms": lambda: engine.render(job),
-                 "plain_fp32_ms": lambda: fp32(job), "plain_same_dtype_ms": lambda: same(job)}
+        bare, fp32, same = engine.by_hand(
+            lambda: (bare_networks(base, job), plain_pipeline(base, torch.float32), plain_pipeline(base, base.dtype)))
+        calls = {"bare_ms": lambda: engine.by_hand(bare), "engine_ms": lambda: engine.render(job),
+                 "plain_fp32_ms": lambda: engine.by_hand(lambda: fp32(job)), "plain_same_dtype_ms": lambda: engine.by_hand(lambda: same(job))}
         times = in_turns(calls, repeats)
     out = {name: statistics.median(values) for name, values in times.items()}
     return out | {"engine_overhead": out["engine_ms"] / out["bare_ms"] - 1, "faster_than_plain_fp32": out["plain_fp32_ms"] / out["engine_ms"],
