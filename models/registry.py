@@ -5,7 +5,6 @@ guards loading, attaching and eviction, because building a model under meta-devi
 """
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -117,8 +116,7 @@ class Registry:
             if kind == "adapter":
                 self._detach_everywhere(id)
             del self._slots[kind, id], slot
-            gc.collect()                             # a base and its prompt cache refer to each other
-            release_cached(self.device.name)
+            release_cached(self.device.name)         # a base and its prompt cache refer to each other
 
     def _detach_everywhere(self, adapter_id: str) -> None:
         for slot in self._slots.values():
@@ -143,5 +141,4 @@ class Registry:
                 if slot.attachments:
                     slot.attachments.detach_from(0)
             self._slots.clear()
-            gc.collect()
             release_cached(self.device.name)
