@@ -6,11 +6,11 @@ them everything here does nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor, nn
 from torch import distributed as dist
-from torch import nn
 
 
 def join() -> int:
@@ -30,15 +30,21 @@ def world() -> int:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Replace each gradient by its mean over all processes, in one exchange."""
+    """Replace each gradient by its mean over all processes, exchanged in bf16."""
     if world() == 1:
         return
-    grads = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in grads])
+    grads = [p.grad.as_strided((p.grad.numel(),), (1,)) for p in parameters if p.grad is not None]     # in memory order, whatever the layout
+    for grad, total in zip(grads, sum_over_processes([g.bfloat16() for g in grads])):
+        torch.mul(total, 1 / world(), out=grad)
+
+
+def sum_over_processes(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Each tensor summed over all processes, in one exchange."""
+    if world() == 1:
+        return tensors
+    flat = torch.cat([t.flatten() for t in tensors])
     dist.all_reduce(flat)
-    flat /= world()
-    for grad, part in zip(grads, flat.split([g.numel() for g in grads])):
-        grad.copy_(part.view_as(grad))
+    return [part.view_as(t) for t, part in zip(tensors, flat.split([t.numel() for t in tensors]))]
 
 
 def agreed(value: float) -> float:

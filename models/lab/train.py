@@ -21,16 +21,17 @@ from models.lab.diffusion import denoising_loss, random_times
 from models.lab.ema import Ema
 from models.lab.files import write_atomic
 from models.lab.latents import LatentSet
+from models.lab.muon import Muon
 from models.lab.parallel import agreed, average_gradients, rank, world
 from models.nets.unet import build_unet
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    batch_size: int = 24
-    lr: float = 4e-4
+    batch_size: int = 32
+    lr: float = 5e-4
     warmup_steps: int = 200
-    cooldown_share: float = 0.25                     # of the minutes, learning rate falling to zero
+    cooldown_share: float = 0.3                      # of the minutes, learning rate falling to zero
     weight_decay: float = 0.01
     text_dropout: float = 0.1
     time_mean: float = 1.2                           # of the logit-normal times: high noise, where the words decide the picture
@@ -58,7 +59,7 @@ class Trainer:
         self.config, self.state_file, self.device = config, state_file, device
         self.net = (net or build_unet()).to(device, memory_format=torch.channels_last)
         self.ema = Ema(self.net, config.ema_decay)
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), lr=config.lr, weight_decay=config.weight_decay, betas=(0.9, 0.99), fused=True)
+        self.optimizer = Muon(self.net.named_parameters(), config.lr, config.weight_decay)
         self.progress = Progress(losses=[])
         if state_file.exists():
             self._load()
