@@ -92,7 +92,7 @@ class Catalog:
         """Raise before a byte is loaded when `job` asks for what cannot be done."""
         spec = self.base(job.base).spec
         _check_extent(spec, job.extent)
-        _check_abilities(spec, job)
+        _check_abilities(spec, job, self.grants(job))
         self._check_adapters(spec, job)
 
     def _check_adapters(self, base: BaseSpec, job: Job) -> None:
@@ -107,10 +107,16 @@ class Catalog:
                 raise BadInput(f'Strength {use.strength} of "{spec.title}" is outside 0..{spec.max_strength}.')
             if spec.needs_image and use.image is None:
                 raise BadInput(f'"{spec.title}" needs a picture to look at.', "Give it one, or switch it off.")
+            if len(use.images) > spec.max_images:
+                raise BadInput(f'"{spec.title}" looks at {spec.max_images} pictures at most, not {len(use.images)}.', "Take some away.")
             for claim in spec.claims:
                 if claim in claimed:
                     raise Conflict(f'"{spec.title}" and "{claimed[claim]}" both need {claim}.', "Switch one of them off.")
                 claimed[claim] = spec.title
+
+    def grants(self, job: Job) -> frozenset[str]:
+        """Abilities that the job's adapters bring to its base."""
+        return frozenset(ability for use in job.adapters for ability in self.adapter(use.id).spec.grants)
 
     def in_order(self, job: Job) -> tuple[Any, ...]:
         """The job's adapter uses in the order they attach."""
@@ -137,12 +143,13 @@ def _check_extent(spec: BaseSpec, extent: Extent) -> None:
                        f"The nearest is {near[0]}x{near[1]}.")
 
 
-def _check_abilities(spec: BaseSpec, job: Job) -> None:
+def _check_abilities(spec: BaseSpec, job: Job, granted: frozenset[str]) -> None:
     if not spec.min_steps <= job.steps <= spec.max_steps:
         raise BadInput(f'"{spec.title}" takes {spec.min_steps} to {spec.max_steps} steps, not {job.steps}.')
     if job.style and job.style not in {s.id for s in spec.styles}:
         raise UnknownId(f'"{spec.title}" has no style "{job.style}".', f"Known: {', '.join(s.id for s in spec.styles) or 'none'}.")
-    for asked, able, what in ((job.negative.strip(), spec.negative_prompt, "a negative prompt"),
-                              (job.image, spec.image_to_image, "image-to-image"), (job.mask, spec.inpainting, "a mask")):
+    for asked, able, what in ((job.negative.strip(), spec.negative_prompt or "negative_prompt" in granted, "a negative prompt"),
+                              (job.image, spec.image_to_image, "image-to-image"),
+                              (job.mask, spec.inpainting or "inpainting" in granted, "a mask")):
         if asked and not able:
             raise Incompatible(f'"{spec.title}" cannot use {what}.', "Leave it out, or choose another base.")

@@ -28,17 +28,46 @@ def never_cancel() -> bool:
     return False
 
 
+@dataclass(frozen=True)
+class Step:
+    """One call of the network. `x` [B, C, h, w] = x0 + sigma * noise; `cond` as batch_cond returned it; `inputs`: the keyword
+    inputs the network is about to get (sample, timestep, encoder_hidden_states, ...), which a ControlNet takes too;
+    `negative`: the pass with the negative prompt, whose answer is subtracted by classifier-free guidance."""
+    x: Tensor
+    sigma: float
+    cond: Any
+    inputs: dict[str, Any]
+    negative: bool = False
+
+
 @dataclass
 class Hooks:
     """What an attached adapter adds to a render; every part is optional.
 
     prepare(job, use): called once a render, before the first step; returns nothing, may cache by picture digest.
-    before_denoise(sigma): extra keyword inputs for the network at this step (e.g. residuals of a ControlNet).
+    start(x, cond) -> x: changes the first noise [B, C, h, w] before the first step.
+    before_denoise(step) -> extra keyword inputs of the network, e.g. the residuals of a ControlNet; those of several adapters
+    are added up by `merge_extra`. Called only inside the window of the adapter's use.
     decode(latents): replaces the base's decoder (e.g. a transparent or a tiny one).
     """
     prepare: Callable[[Job, AdapterUse], None] | None = None
-    before_denoise: Callable[[float], dict[str, Any]] | None = None
+    start: Callable[[Tensor, Any], Tensor] | None = None
+    before_denoise: Callable[[Step], dict[str, Any]] | None = None
     decode: Callable[[Tensor], Tensor] | None = None
+
+
+def merge_extra(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The union of two sets of keyword inputs; tensors of the same name are added, sequences and dicts item by item."""
+    out = dict(one)
+    for key, value in other.items():
+        out[key] = _joined(out[key], value) if key in out else value
+    return out
+
+
+def _joined(a: Any, b: Any) -> Any:
+    if isinstance(a, dict):
+        return merge_extra(a, b)
+    return tuple(_joined(x, y) for x, y in zip(a, b, strict=True)) if isinstance(a, list | tuple) else a + b
 
 
 @dataclass(frozen=True)
@@ -69,6 +98,8 @@ class Base(Protocol):
         """Conditionings of the samples of one batch, stacked."""
     def encode(self, rgb: Tensor) -> Tensor:
         """[B, 3, H, W] in [0, 1] -> latents [B, C, H/latent_px, W/latent_px]."""
+    def inputs(self, x: Tensor, sigma: float, cond: Any) -> dict[str, Any]:
+        """The keyword inputs of `network` for x = x0 + sigma * noise, in the names of diffusers."""
     def denoise(self, x: Tensor, sigma: float, cond: Any, extra: dict[str, Any]) -> Tensor:
         """The estimate of x0 for x = x0 + sigma * noise; `extra` comes from Hooks.before_denoise."""
     def decode(self, latents: Tensor) -> Tensor:

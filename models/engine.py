@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models import pixels
 from models.catalog import Catalog, styled
-from models.contracts import Base, Cancel, Hooks, Plan, Progress, ignore_progress, never_cancel
+from models.contracts import Base, Cancel, Hooks, Plan, Progress, Step, ignore_progress, merge_extra, never_cancel
 from models.devices import describe, pick_device
 from models.errors import Cancelled
 from models.job import AdapterUse, Extent, Job, Result, Timings
@@ -68,11 +68,20 @@ class Brush:
             raise Cancelled()
         self.progress(i, len(self.plan.sigmas), "painting")
 
-    def extra(self, sigma: float) -> dict[str, Any]:
-        out: dict[str, Any] = {}
+    def denoise(self, x: Tensor, sigma: float, cond: Any, negative: bool = False) -> Tensor:
+        """x0 of the base with what its adapters add at this step."""
+        extra: dict[str, Any] = {}
+        share = self.plan.sigmas.index(sigma) / len(self.plan.sigmas)
+        for use, hook in self.hooks:
+            if hook.before_denoise and use.acts_at(share):
+                step = Step(x, sigma, cond, self.base.inputs(x, sigma, cond), negative)
+                extra = merge_extra(extra, hook.before_denoise(step))
+        return self.base.denoise(x, sigma, cond, extra)
+
+    def start(self, x: Tensor, cond: Any) -> Tensor:
         for _, hook in self.hooks:
-            out |= hook.before_denoise(sigma) if hook.before_denoise else {}
-        return out
+            x = hook.start(x, cond) if hook.start else x
+        return x
 
     def decode(self, latents: Tensor) -> Tensor:
         own = [h.decode for _, h in self.hooks if h.decode]
@@ -205,14 +214,13 @@ def _walk(brush: Brush, job: Job, cond: Any, given: Tensor | None, mask: Tensor 
     with_prompt, without = cond
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        extra = brush.extra(sigma)
-        x0 = base.denoise(x, sigma, with_prompt, extra)
+        x0 = brush.denoise(x, sigma, with_prompt)
         if without is not None:
-            plain = base.denoise(x, sigma, without, extra)
+            plain = brush.denoise(x, sigma, without, negative=True)
             x0 = plain + plan.guidance * (x0 - plain)
         return x0 if mask is None else given + (x0 - given) * mask
 
-    x = _start(base, job, plan.sigmas[0], given if job.strength < 1 or mask is not None else None)
+    x = brush.start(_start(base, job, plan.sigmas[0], given if job.strength < 1 or mask is not None else None), with_prompt)
     fresh = (lambda i: noise(job.seeds, x.shape[1:], stream=FIRST_FRESH_STREAM + i).to(x.device)) if plan.stochastic else None
     return run(denoise, x, plan.sigmas, fresh, brush.before_step)
 

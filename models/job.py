@@ -79,10 +79,40 @@ class Picture:
 
 @dataclass(frozen=True)
 class AdapterUse:
-    """One adapter of a job: its id, its strength (0 = as if absent) and the picture it looks at, if it needs one."""
+    """One adapter of a job: its id, its strength (0 = as if absent) and the picture it looks at, if it needs one.
+
+    more: further pictures for adapters that look at several. start, stop: the share of the walk from noise (0) to picture (1)
+    in which it acts; a step i of n lies at i / n.
+    """
     id: str
     strength: float = 1.0
     image: Picture | None = None
+    more: tuple[Picture, ...] = ()
+    start: float = 0.0
+    stop: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.start < self.stop <= 1, f"An adapter cannot act from {self.start} to {self.stop}: 0 <= start < stop <= 1.")
+        _require(not self.more or self.image is not None, "Further pictures need a first one.")
+
+    @property
+    def images(self) -> tuple[Picture, ...]:
+        return (() if self.image is None else (self.image,)) + self.more
+
+    def acts_at(self, share: float) -> bool:
+        """Whether a step at `share` of the walk lies in the window."""
+        return self.start <= share < self.stop
+
+    def to_dict(self, pictures: str = "inline") -> dict:
+        """JSON-ready; what has its default is left out, so that the digests of older jobs hold."""
+        out = {"id": self.id, "strength": self.strength, "image": _picture_out(self.image, pictures)}
+        extra = {"more": [_picture_out(p, pictures) for p in self.more], "start": self.start, "stop": self.stop}
+        return out | {k: v for k, v in extra.items() if v not in ([], 0.0 if k == "start" else 1.0)}
+
+    @classmethod
+    def from_dict(cls, v: dict) -> AdapterUse:
+        return cls(v["id"], v.get("strength", 1.0), _picture_in(v.get("image")), tuple(map(_picture_in, v.get("more", ()))),
+                   v.get("start", 0.0), v.get("stop", 1.0))
 
 
 @dataclass(frozen=True)
@@ -124,7 +154,7 @@ class Job:
         """JSON-ready values. pictures: "inline" keeps the pixels (replayable), "digest" only their hash (small)."""
         out = {f.name: getattr(self, f.name) for f in fields(self)}
         out["extent"], out["seeds"] = str(self.extent), list(self.seeds)
-        out["adapters"] = [{"id": a.id, "strength": a.strength, "image": _picture_out(a.image, pictures)} for a in self.adapters]
+        out["adapters"] = [a.to_dict(pictures) for a in self.adapters]
         out["image"], out["mask"] = _picture_out(self.image, pictures), _picture_out(self.mask, pictures)
         return out
 
@@ -140,7 +170,7 @@ class Job:
         if "seeds" in v:
             v["seeds"] = tuple(v["seeds"])
         if "adapters" in v:
-            v["adapters"] = tuple(AdapterUse(a["id"], a.get("strength", 1.0), _picture_in(a.get("image"))) for a in v["adapters"])
+            v["adapters"] = tuple(map(AdapterUse.from_dict, v["adapters"]))
         v["image"], v["mask"] = _picture_in(v.get("image")), _picture_in(v.get("mask"))
         return cls(**v)
 

@@ -73,6 +73,9 @@ class AdapterSpec:
     files: tuple[WeightFile, ...]
     bytes: int
     needs_image: bool = False
+    max_images: int = 1                              # pictures it can look at together
+    control: str = ""                                # what a "control" adapter obeys: "scribble", "canny", "depth", ...
+    grants: tuple[str, ...] = ()                     # abilities the base has only with it: "negative_prompt", "rgba", "inpainting"
     claims: tuple[str, ...] = ()
     order: int = 50
     max_strength: float = 1.5

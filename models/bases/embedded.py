@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 
 from models import checkpoint
-from models.contracts import Plan
+from models.contracts import Plan, merge_extra
 from models.devices import Device
 from models.job import Job
 from models.nets.decoder import PatchDecoder
 from models.nets.patches import PatchEncoder
 from models.nets.prepack import packed_bytes, prepack
-from models.nets.unet import Cond, build_unet, predict
+from models.nets.unet import Cond, build_unet, inputs_of
 from models.sampling import spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas
 from models.spec import EMBEDDED, BaseSpec, Style, WeightFile
 from models.text import TextEncoder, TextStates
@@ -81,11 +81,13 @@ class EmbeddedBase:
     def encode(self, rgb: Tensor) -> Tensor:
         return self.encoder(rgb.float())
 
-    def denoise(self, x: Tensor, sigma: float, cond: Cond, extra: dict[str, Any]) -> Tensor:
+    def inputs(self, x: Tensor, sigma: float, cond: Cond) -> dict[str, Any]:
         alpha, _ = vp_scales(sigma)
         x_vp = (alpha * x).to(self.dtype, memory_format=torch.channels_last)
-        time = torch.tensor([time_of_sigma(sigma, TABLE)], device=self.device)
-        return predict(self.network, x_vp, time, cond, **extra).float()
+        return inputs_of(x_vp, torch.tensor([time_of_sigma(sigma, TABLE)], device=self.device), cond)
+
+    def denoise(self, x: Tensor, sigma: float, cond: Cond, extra: dict[str, Any]) -> Tensor:
+        return self.network(**merge_extra(self.inputs(x, sigma, cond), extra), return_dict=False)[0].float()
 
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder(latents.to(self.dtype)).float().clamp(0, 1)

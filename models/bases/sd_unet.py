@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models.bases._sd_layout import CLIP, OPEN_CLIP, UNET, VAE, elements, layout_of, missing_parts, shapes_of
 from models.bases._sd_parts import STEM, files_of, from_folder, from_single_file, weight_file
-from models.contracts import Plan
+from models.contracts import Plan, merge_extra
 from models.devices import Device
 from models.errors import BadInput, Incompatible, MissingWeights
 from models.job import Job
@@ -240,12 +240,15 @@ class SdUnetBase:
         seen = (rgb * 2 - 1).to(self.dtype, memory_format=self.layout)
         return self.vae.encode(seen).latent_dist.mode().float() * self.vae.config.scaling_factor
 
+    def inputs(self, x: Tensor, sigma: float, cond: Tensor) -> dict[str, Any]:
+        alpha, _ = vp_scales(sigma)
+        x_vp = (alpha * x).to(self.dtype, memory_format=self.layout)
+        time = torch.tensor(time_of_sigma(sigma, self.sigmas), device=self.device)
+        return dict(sample=x_vp, timestep=time, encoder_hidden_states=cond)
+
     def denoise(self, x: Tensor, sigma: float, cond: Tensor, extra: dict[str, Any]) -> Tensor:
         alpha, _ = vp_scales(sigma)
-        time = torch.tensor(time_of_sigma(sigma, self.sigmas), device=self.device)
-        out = self.network((alpha * x).to(self.dtype, memory_format=self.layout), time, cond, return_dict=False, **extra)[
-            0
-        ].float()
+        out = self.network(**merge_extra(self.inputs(x, sigma, cond), extra), return_dict=False)[0].float()
         if self.prediction == "v_prediction":
             return x0_from_v(alpha * x, out, sigma)
         return out if self.prediction == "sample" else x0_from_epsilon(x, out, sigma)

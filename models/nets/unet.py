@@ -33,5 +33,10 @@ def build_unet(config: dict[str, Any] = CONFIG) -> Any:
 
 def predict(net: Any, x: Tensor, time: Tensor | float, cond: Cond, **extra: Any) -> Tensor:
     """One forward: x [B, C, h, w] in VP units -> x0, same shape."""
+    return net(**inputs_of(x, time, cond), return_dict=False, **extra)[0]
+
+
+def inputs_of(x: Tensor, time: Tensor | float, cond: Cond) -> dict[str, Any]:
+    """The keyword inputs of one forward, in diffusers' names."""
     states, mask, pooled = cond
-    return net(x, time, states, class_labels=pooled, encoder_attention_mask=mask, return_dict=False, **extra)[0]
+    return dict(sample=x, timestep=time, encoder_hidden_states=states, class_labels=pooled, encoder_attention_mask=mask)
