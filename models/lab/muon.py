@@ -48,7 +48,7 @@ class Muon(torch.optim.Optimizer):
         matrices, rest = [], []
         for name, p in named:
             (matrices if p.ndim in (2, 4) and not name.startswith(ends) else rest).append(p)
-        super().__init__([{"params": matrices}], dict(lr=lr, weight_decay=weight_decay, momentum=momentum))
+        super().__init__([{"params": matrices}, {"params": rest}], dict(lr=lr, weight_decay=weight_decay, momentum=momentum))
         self._adam = torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99), fused=True)
         self._owner = _shares([min(m.shape) * m.numel() for m in map(as_matrix, matrices)])
 
