@@ -1,4 +1,4 @@
-"""What every adapter promises: it comes, it turns like a knob, it goes without a trace. Over shipped ones and random LoRAs."""
+"""What every adapter promises: it comes, it turns like a knob, it goes without a trace. Over shipped and random ones of every kind."""
 from __future__ import annotations
 
 import gc
@@ -12,38 +12,42 @@ from models.contracts import Base
 from models.engine import Engine
 from models.errors import BadInput, Conflict, Incompatible
 from models.job import AdapterUse, Extent, Job, Picture
-from tests import tiny_lora
 from tests.bases_here import shipped_adapters
+from tests.tiny_adapters import all_cases, lora
 
 pytestmark = pytest.mark.render
-LORAS = {f"{base}-{layout}{'-text' if text else ''}": (base, layout, text) for base, layout, text in
-         (("tiny-student", "peft", False), ("tiny-teacher", "kohya", False), ("tiny-sd1", "peft", True), ("tiny-sd1-file", "kohya", True),
-          ("tiny-sd2", "peft", True), ("tiny-sd2-file", "kohya", False))}
+TINY = all_cases()
 PICTURE = Picture.from_array(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
 CYCLES, FLAT_BYTES = 20, 200_000
 
 
 @pytest.fixture(scope="module")
-def loras(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def tiny(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """{adapter id: base id} of the random ones, written to disk and taken in as a user's own."""
-    folder = tmp_path_factory.mktemp("loras")
-    for seed, (name, (base_id, layout, text)) in enumerate(LORAS.items()):
-        with engine.registry.lease(base_id) as (base, _):
-            engine.catalog.add("adapter", str(tiny_lora.write(folder / f"{name}.safetensors", base, layout, seed, text=text)))
-    return {name: base for name, (base, _, _) in LORAS.items()}
+    folder = tmp_path_factory.mktemp("adapters")
+    for name, case in TINY.items():
+        with engine.registry.lease(case.base) as (base, _):
+            assert engine.catalog.add("adapter", str(case.write(folder, base))).id == name
+    return {name: case.base for name, case in TINY.items()}
 
 
-@pytest.fixture(params=[(name, base) for name, (base, _, _) in LORAS.items()] + shipped_adapters(), ids=lambda p: p[0])
-def job(request: pytest.FixtureRequest, engine: Engine, loras: dict[str, str]) -> Job:
+@pytest.fixture(params=[(name, case.base) for name, case in TINY.items()] + shipped_adapters(), ids=lambda p: p[0])
+def job(request: pytest.FixtureRequest, engine: Engine, tiny: dict[str, str]) -> Job:
     """A job that uses one adapter at full strength."""
     adapter, base = request.param
     use = AdapterUse(adapter, 1.0, PICTURE if engine.catalog.adapters[adapter].needs_image else None)
-    return Job(base=base, prompt="a red fox", extent=Extent(64, 64), adapters=(use,))
+    extra = TINY[adapter].job if adapter in TINY else {}
+    return Job(**dict(base=base, prompt="a red fox", extent=Extent(64, 64), adapters=(use,)) | extra)
 
 
 def at(job: Job, strength: float) -> Job:
     use = job.adapters[0]
     return job.but(adapters=(AdapterUse(use.id, strength, use.image),))
+
+
+def without(job: Job) -> Job:
+    """The job without its adapter, and without what only the adapter grants."""
+    return job.but(adapters=(), negative="")
 
 
 def trace(base: Base) -> tuple[str, dict[str, torch.Tensor]]:
@@ -58,7 +62,7 @@ def same(a: tuple, b: tuple) -> bool:
 
 
 def test_detaching_leaves_no_trace(engine: Engine, job: Job) -> None:
-    plain = job.but(adapters=())
+    plain = without(job)
     before = engine.render(plain).pixels
     with engine.registry.lease(job.base) as (base, _):
         bare = trace(base)
@@ -70,7 +74,7 @@ def test_detaching_leaves_no_trace(engine: Engine, job: Job) -> None:
 
 
 def test_strength_zero_is_the_identity(engine: Engine, job: Job) -> None:
-    assert (engine.render(at(job, 0.0)).pixels == engine.render(job.but(adapters=())).pixels).all()
+    assert (engine.render(at(job, 0.0)).pixels == engine.render(without(job)).pixels).all()
 
 
 def test_strength_is_a_knob_and_never_reattaches(engine: Engine, job: Job) -> None:
@@ -104,10 +108,10 @@ def test_twenty_cycles_keep_memory_flat(engine: Engine, job: Job) -> None:
 
 
 def test_evicting_an_attached_adapter_takes_it_off_first(engine: Engine, job: Job) -> None:
-    before = engine.render(job.but(adapters=())).pixels
+    before = engine.render(without(job)).pixels
     shown = engine.render(job).pixels
     engine.registry.evict("adapter", job.adapters[0].id)
-    assert (engine.render(job.but(adapters=())).pixels == before).all() and (engine.render(job).pixels == shown).all()
+    assert (engine.render(without(job)).pixels == before).all() and (engine.render(job).pixels == shown).all()
 
 
 def test_an_adapter_for_another_base_is_refused_with_both_names(engine: Engine, job: Job) -> None:
@@ -119,9 +123,9 @@ def test_an_adapter_for_another_base_is_refused_with_both_names(engine: Engine, 
     assert spec.title in str(refused.value) and other.title in str(refused.value)
 
 
-def test_adapters_compose_in_one_order_and_come_off_in_the_other(engine: Engine, loras: dict[str, str], tmp_path: Path) -> None:
+def test_adapters_compose_in_one_order_and_come_off_in_the_other(engine: Engine, tiny: dict[str, str], tmp_path: Path) -> None:
     with engine.registry.lease("tiny-student") as (base, _):
-        engine.catalog.add("adapter", str(tiny_lora.write(tmp_path / "second.safetensors", base, "kohya", seed=50)))
+        engine.catalog.add("adapter", str(lora.write(tmp_path / "second.safetensors", base, "kohya", seed=50)))
         bare = trace(base)
     first, second = AdapterUse("tiny-student-peft", 0.7), AdapterUse("second", 0.4)
     job = Job(base="tiny-student", prompt="a fox", extent=Extent(64, 64))
@@ -135,7 +139,7 @@ def test_adapters_compose_in_one_order_and_come_off_in_the_other(engine: Engine,
         assert same(trace(base), bare)
 
 
-def test_naming_an_adapter_twice_is_a_conflict(engine: Engine, loras: dict[str, str]) -> None:
+def test_naming_an_adapter_twice_is_a_conflict(engine: Engine, tiny: dict[str, str]) -> None:
     twice = (AdapterUse("tiny-student-peft", 0.5), AdapterUse("tiny-student-peft", 0.7))
     with pytest.raises(Conflict, match="named twice"):
         engine.catalog.check(Job(base="tiny-student", adapters=twice))
@@ -147,7 +151,7 @@ def test_strengths_outside_the_range_are_refused(engine: Engine, job: Job, stren
         engine.catalog.check(at(job, strength))
 
 
-def test_one_adapter_may_stay_on_two_bases(engine: Engine, loras: dict[str, str]) -> None:
+def test_one_adapter_may_stay_on_two_bases(engine: Engine, tiny: dict[str, str]) -> None:
     """Student and teacher have one architecture; going back and forth keeps both right."""
     use = (AdapterUse("tiny-student-peft", 0.8),)
     jobs = [Job(base=base, prompt="a fox", extent=Extent(64, 64), adapters=use) for base in ("tiny-student", "tiny-teacher")]

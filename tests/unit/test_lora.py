@@ -15,7 +15,7 @@ from models.adapters._lora_keys import Place, declared_scale, parse
 from models.devices import Device
 from models.errors import BadInput, Incompatible, MissingWeights
 from models.spec import EMBEDDED, SD1, SD2, SDXL, Arch
-from tests import tiny_lora
+from tests.tiny_adapters import lora as tiny_lora
 
 FP32 = Device("cpu", torch.float32)
 TINY = Arch("tiny", 6, 4)

@@ -12,9 +12,24 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from tests.tiny_adapters import Case
+
 ATTENTION = ("to_q", "to_k", "to_v", "to_out.0")
 CONVOLUTION = ("conv1", "proj_in", "time_emb_proj")
 TEXT = ("q_proj", "mlp.fc1")
+
+
+LAYOUTS = {
+    f"{base}-{layout}{'-text' if text else ''}": (base, layout, text)
+    for base, layout, text in (
+        ("tiny-student", "peft", False),
+        ("tiny-teacher", "kohya", False),
+        ("tiny-sd1", "peft", True),
+        ("tiny-sd1-file", "kohya", True),
+        ("tiny-sd2", "peft", True),
+        ("tiny-sd2-file", "kohya", False),
+    )
+}
 
 
 def targets(net: Any, endings: Iterable[str]) -> list[tuple[str, nn.Module]]:
@@ -60,3 +75,11 @@ def _peft(target: str, name: str, down: Tensor, up: Tensor) -> dict[str, Tensor]
 def _kohya(target: str, name: str, down: Tensor, up: Tensor, alpha: float) -> dict[str, Tensor]:
     prefix = {"unet": "lora_unet_", "text_encoder": "lora_te_text_model_"}[target] + name.replace(".", "_")
     return {f"{prefix}.lora_down.weight": down, f"{prefix}.lora_up.weight": up, f"{prefix}.alpha": torch.tensor(alpha)}
+
+
+def _case(name: str, seed: int) -> Case:
+    base, layout, text = LAYOUTS[name]
+    return Case(base, lambda folder, net: write(folder / f"{name}.safetensors", net, layout, seed, text=text))
+
+
+CASES = {name: _case(name, seed) for seed, name in enumerate(LAYOUTS)}
