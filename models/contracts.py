@@ -104,6 +104,8 @@ class Base(Protocol):
         """The estimate of x0 for x = x0 + sigma * noise; `extra` comes from Hooks.before_denoise."""
     def decode(self, latents: Tensor) -> Tensor:
         """latents -> [B, 3 or 4, H, W] in [0, 1]."""
+    def networks(self) -> Sequence[Any]:
+        """All its modules: what moves when it is parked in main memory. Percepts may offer it too."""
     def bytes_resident(self) -> int:
         """Bytes of weights and caches held."""
 

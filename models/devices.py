@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,25 @@ def free_bytes(device: str) -> int:
         return int(values["MemAvailable"].split()[0]) * 1024
     except (OSError, KeyError):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def main_memory_bytes(device: str, share: float) -> int:
+    """What may be parked in main memory beside an accelerator: a share of what is free there; 0 where main memory is all there is."""
+    return 0 if device == "cpu" else int(free_bytes("cpu") * share)
+
+
+def move(networks: Iterable[nn.Module], device: str) -> None:
+    """Networks to a device, in place; page-locked in main memory when they come from a card, so that the way back is quick."""
+    for net in networks:
+        page_lock = device == "cpu" and any(p.is_cuda for p in net.parameters())
+        net.to(device)
+        for tensor in (*net.parameters(), *net.buffers()) if page_lock else ():
+            tensor.data = tensor.data.pin_memory()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of a computation says that memory ran out, on a card or in main memory."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
 
 
 def release_cached(device: str) -> None:

@@ -4,7 +4,7 @@ Path of a job: check -> lease the base with its adapters -> text -> picture to l
 """
 from __future__ import annotations
 
-import threading
+import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +20,13 @@ from torch import Tensor
 from models import pixels
 from models.catalog import Catalog, styled
 from models.contracts import Base, Cancel, Hooks, Plan, Progress, Step, ignore_progress, merge_extra, never_cancel
-from models.devices import describe, pick_device
-from models.errors import Cancelled
+from models.devices import describe, is_out_of_memory, pick_device
+from models.errors import Cancelled, StudioError
 from models.job import AdapterUse, Extent, Job, Result, Timings
 from models.memory import Resident
 from models.registry import Registry
 from models.sampling import noise, run
+from models.turns import Turns, Urgency
 
 FIRST_FRESH_STREAM = 1                               # noise stream 0 starts a picture, stream i refreshes it after step i
 
@@ -89,7 +90,7 @@ class Brush:
 
 
 class Engine:
-    """Thread-safe; one render at a time. Loads nothing until the first render or warm().
+    """Thread-safe; one render at a time, in the order of models.turns. Loads nothing until the first render or warm().
 
     All computing happens in one thread of the engine's own. Each thread that computes brings its own OpenMP threads, and as soon as
     there are more of them than cores they sleep at every barrier: measured on two cores, 31 ms a picture instead of 18.
@@ -97,23 +98,40 @@ class Engine:
 
     def __init__(self, catalog: Catalog, registry: Registry) -> None:
         self.catalog, self.registry = catalog, registry
-        self._painting = threading.Lock()
+        self.turns = Turns()
         self._hand = ThreadPoolExecutor(1, "paint")
 
-    def render(self, job: Job, progress: Progress = ignore_progress, cancel: Cancel = never_cancel) -> Result:
-        """Pixels uint8 [len(job.seeds), H, W, 3 or 4] of `job`. Raises StudioError; Cancelled within one step of cancel()."""
+    def render(self, job: Job, progress: Progress = ignore_progress, cancel: Cancel = never_cancel, session: str = "",
+               urgency: Urgency = Urgency.PICTURE) -> Result:
+        """Pixels uint8 [len(job.seeds), H, W, 3 or 4] of `job`. Raises StudioError; Cancelled within one step of cancel().
+
+        `session` names who asks, so that turns are fair; see models.turns. When memory runs out everything idle is dropped and the
+        job is tried once more, its pictures one by one; DoesNotFit when that is not enough either.
+        """
         self.catalog.check(job)
         clock = Clock()
-        with clock.time("total"):
+        with clock.time("total"), ExitStack() as turn:
             with clock.time("queue"):
-                self._painting.acquire()
-            try:
-                if cancel():
-                    raise Cancelled()
-                painted, notes = self.by_hand(lambda: self._paint(job, progress, cancel, clock))
-            finally:
-                self._painting.release()
+                turn.enter_context(self.turns.take(session, urgency, cancel))
+            if cancel():
+                raise Cancelled()
+            painted, notes = self.by_hand(lambda: self._paint_or_retry(job, progress, cancel, clock))
         return Result(painted, job, Timings(**{f"{k}_ms": v for k, v in clock.ms.items()}), notes)
+
+    def _paint_or_retry(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
+        try:
+            return self._paint(job, progress, cancel, clock)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        self.registry.drop_idle()                    # outside the except block: the traceback holds the tensors of the first try
+        try:
+            parts = [self._paint(job.but(seeds=(seed,)), progress, cancel, clock) for seed in job.seeds]
+        except (MemoryError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                raise self.registry.does_not_fit(f"{len(job.seeds)} x {job.extent} px of {job.base}") from None
+            raise
+        return np.concatenate([pixels for pixels, _ in parts]), (*parts[0][1], "Memory ran short: the pictures were painted one by one.")
 
     def by_hand(self, work: Callable[[], Any]) -> Any:
         """Run `work` in the painting thread and wait for what it returns or raises. Never call it from that thread."""
@@ -155,6 +173,14 @@ class Engine:
         side_px = spec.native_px[0]
         self.render(Job(base=base_id, prompt="warm", steps=spec.default_steps, extent=Extent(side_px, side_px)))
 
+    def prefetch(self, kind: str, id: str) -> None:
+        """Make something resident while nobody waits for a picture; what cannot be loaded is left for the render to report."""
+        with self.turns.take("prefetch", Urgency.IDLE):
+            try:
+                self.by_hand(lambda: self.registry.warm(kind, id))
+            except StudioError as error:
+                logging.getLogger(__name__).info("Not prefetched: %s", error)
+
     def status(self) -> EngineStatus:
         resident = self.registry.resident()
         device = self.registry.device
@@ -163,7 +189,7 @@ class Engine:
 
     def close(self) -> None:
         """Wait for the running render, then drop everything."""
-        with self._painting:
+        with self.turns.take(urgency=Urgency.LIVE):
             self.registry.close()
             self._hand.shutdown()
             self._hand = ThreadPoolExecutor(1, "paint")              # its thread starts when it is needed again

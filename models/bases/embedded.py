@@ -92,9 +92,11 @@ class EmbeddedBase:
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder(latents.to(self.dtype)).float().clamp(0, 1)
 
+    def networks(self) -> tuple[Any, ...]:
+        return self.network, self.encoder, self.decoder, self.text.net
+
     def bytes_resident(self) -> int:
-        own = (self.network, self.encoder, self.decoder, self.text.net)
-        weights = sum(t.numel() * t.element_size() for m in own for t in (*m.parameters(), *m.buffers()))
+        weights = sum(t.numel() * t.element_size() for m in self.networks() for t in (*m.parameters(), *m.buffers()))
         return weights + packed_bytes(self.network) + packed_bytes(self.decoder)
 
 

@@ -257,8 +257,11 @@ class SdUnetBase:
         scaled = (latents / self.vae.config.scaling_factor).to(self.dtype, memory_format=self.layout)
         return (self.vae.decode(scaled, return_dict=False)[0].float() / 2 + 0.5).clamp(0, 1)
 
+    def networks(self) -> tuple[Any, ...]:
+        return self.network, self.vae, self.text_encoder
+
     def bytes_resident(self) -> int:
-        own = (self.network, self.vae, self.text_encoder)
+        own = self.networks()
         return sum(t.numel() * t.element_size() for net in own for t in (*net.parameters(), *net.buffers()))
 
 

@@ -21,6 +21,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from models.errors import BadInput
 from models.job import Job, Result
+from models.turns import Urgency
 from studio.live import wire
 from studio.live.controls import Controls
 from studio.live.session import Session
@@ -166,7 +167,7 @@ class Hub:
     def _render(self, ticket: object, job: Job, cancel: Callable[[], bool]) -> tuple[Result, float, float]:
         self._waiting.discard(ticket)
         started_s = time.perf_counter()
-        result = self.engine.render(job, cancel=cancel)
+        result = self.engine.render(job, cancel=cancel, session="live", urgency=Urgency.LIVE)
         return result, started_s, time.perf_counter()
 
     async def encode(self, pixels: np.ndarray) -> tuple[str, bytes, float]:
