@@ -26,6 +26,7 @@ from models.job import AdapterUse, Extent, Job, Result, Timings
 from models.memory import Resident
 from models.registry import Registry
 from models.sampling import noise, run
+from models.tags import resolved
 from models.turns import Turns, Urgency
 
 FIRST_FRESH_STREAM = 1                               # noise stream 0 starts a picture, stream i refreshes it after step i
@@ -108,6 +109,7 @@ class Engine:
         `session` names who asks, so that turns are fair; see models.turns. When memory runs out everything idle is dropped and the
         job is tried once more, its pictures one by one; DoesNotFit when that is not enough either.
         """
+        job = resolved(job, self.catalog.adapters.values())
         self.catalog.check(job)
         clock = Clock()
         with clock.time("total"), ExitStack() as turn:
@@ -252,14 +254,15 @@ def _walk(brush: Brush, job: Job, cond: Any, given: Tensor | None, mask: Tensor 
 
 
 def _put_back(picture: Tensor, job: Job) -> Tensor:
-    """Outside the mask the given picture stays exactly; the seam is feathered over a few pixels inside it."""
+    """Outside the mask the given picture stays exactly, its alpha too when `picture` [B, 3 or 4, H, W] has one; the seam is feathered
+    over a few pixels inside it."""
     if job.mask is None:
         return picture
-    given = pixels.to_tensor(pixels.Picture.from_array(_as_given(job)), str(picture.device), picture.dtype)
+    shown = _as_given(job) if picture.shape[1] == 3 else pixels.cover(pixels.with_alpha(job.image), job.extent).array
+    given = pixels.to_tensor(pixels.Picture.from_array(shown), str(picture.device), picture.dtype)
     mask = pixels.to_tensor(_mask(job), str(picture.device), picture.dtype)
     soft = torch.nn.functional.avg_pool2d(mask, 9, 1, 4, count_include_pad=False) * mask
-    rgb = pixels.blend(given, picture[:, :3], soft)
-    return torch.cat([rgb, picture[:, 3:]], 1)
+    return pixels.blend(given, picture, soft)
 
 
 def open_engine(budget_bytes: int | None = None, cache_dir: Path | None = None, device: str | None = None,

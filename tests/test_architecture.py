@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {
     "models": 0, "models.job": 0, "models.spec": 0, "models.errors": 0, "models.sampling": 0, "models.compat": 0, "models.nets": 0,
-    "models.pixels": 1, "models.devices": 1, "models.weights": 1, "models.turns": 1, "models.checkpoint": 1, "models.text": 1,
+    "models.pixels": 1, "models.devices": 1, "models.weights": 1, "models.turns": 1, "models.tags": 1, "models.checkpoint": 1, "models.text": 1,
     "models.contracts": 2,
     "models.bases": 3, "models.adapters": 3, "models.percepts": 3,
     "models.catalog": 4, "models.memory": 4, "models.attachments": 4,
