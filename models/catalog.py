@@ -101,7 +101,7 @@ class Catalog:
             spec = self.adapter(use.id).spec
             if sum(use.id == other.id for other in job.adapters) > 1:
                 raise Conflict(f'"{spec.title}" is named twice.', "Name it once, with the strength you want.")
-            if spec.arch != base.arch:
+            if not spec.fits(base.arch):
                 raise Incompatible(f'"{spec.title}" is made for {spec.arch}, "{base.title}" is {base.arch}.', "Choose one made for this base.")
             if not 0 <= use.strength <= spec.max_strength:
                 raise BadInput(f'Strength {use.strength} of "{spec.title}" is outside 0..{spec.max_strength}.')

@@ -86,6 +86,19 @@ def cover(picture: Picture, extent: Extent) -> Picture:
     return resize(Picture.from_array(picture.array[y:y + height, x:x + width]), extent)
 
 
+def with_alpha(picture: Picture) -> Picture:
+    """Straight RGBA of any picture; opaque where it says nothing."""
+    if picture.channels == 4:
+        return picture
+    rgb = flatten(picture).array
+    return Picture.from_array(np.concatenate([rgb, np.full_like(rgb[..., :1], 255)], 2))
+
+
 def blend(under: Tensor, over: Tensor, mask: Tensor) -> Tensor:
-    """`over` where mask is 1, `under` where it is 0; all [B, C or 1, H, W] in [0, 1]."""
-    return under + (over - under) * mask
+    """`over` where mask is 1, `under` where it is 0; all [B, C or 1, H, W] in [0, 1]. Four channels are straight RGBA and mix
+    premultiplied; where the mask is 0, `under` comes back exactly."""
+    if under.shape[1] != 4:
+        return under + (over - under) * mask
+    alpha = blend(under[:, 3:], over[:, 3:], mask)
+    rgb = blend(under[:, :3] * under[:, 3:], over[:, :3] * over[:, 3:], mask) / alpha.clamp_min(1e-6)
+    return torch.where(mask == 0, under, torch.cat([rgb, alpha], 1))

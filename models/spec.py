@@ -65,7 +65,10 @@ class BaseSpec:
 
 @dataclass(frozen=True)
 class AdapterSpec:
-    """What an adapter needs and takes. Two adapters whose `claims` meet cannot be attached together; `order` sorts the rest."""
+    """What an adapter needs and takes. Two adapters whose `claims` meet cannot be attached together; `order` sorts the rest.
+
+    Without `files` it is a method that needs no weights; then `bytes` is 0.
+    """
     id: str
     title: str
     kind: str                                        # "lora", "control", "image_prompt", ...
@@ -81,6 +84,10 @@ class AdapterSpec:
     max_strength: float = 1.5
     knows: str = ""
     licence: str = ""
+    also: tuple[Arch, ...] = ()                      # further architectures, for what depends on their shared latents only
+
+    def fits(self, arch: Arch) -> bool:
+        return arch == self.arch or arch in self.also
 
 
 @dataclass(frozen=True)

@@ -24,5 +24,5 @@ def shipped_bases() -> list[str]:
 def shipped_adapters() -> list[tuple[str, str]]:
     """(adapter, base) for every shipped adapter and the first shipped base it fits."""
     catalog, here = Catalog(), shipped_bases()
-    fits = {spec.id: [id for id in here if catalog.bases[id].arch == spec.arch] for spec in catalog.adapters.values()}
+    fits = {spec.id: [id for id in here if spec.fits(catalog.bases[id].arch)] for spec in catalog.adapters.values()}
     return [(adapter, bases[0]) for adapter, bases in fits.items() if bases]

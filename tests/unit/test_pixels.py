@@ -122,3 +122,17 @@ def test_blend_keeps_what_the_mask_does_not_name() -> None:
     mask[..., 2:] = 1
     out = pixels.blend(under, over, mask)
     assert torch.equal(out[..., :2], under[..., :2]) and torch.allclose(out[..., 2:], over[..., 2:])
+
+
+def test_blending_transparent_pictures_bleeds_no_colour() -> None:
+    under, over = torch.tensor([1.0, 0, 0, 1]).view(1, 4, 1, 1), torch.tensor([0, 1.0, 0, 0]).view(1, 4, 1, 1)
+    half = pixels.blend(under, over, torch.full((1, 1, 1, 1), 0.5)).flatten()
+    assert torch.allclose(half, torch.tensor([1.0, 0, 0, 0.5])), "an invisible green must not show"
+    assert torch.equal(pixels.blend(over, under, torch.zeros(1, 1, 1, 1)), over), "even the colour under alpha 0 stays"
+
+
+def test_any_picture_gets_an_alpha() -> None:
+    grey = Picture.from_array(np.full((2, 3), 7, np.uint8))
+    assert (pixels.with_alpha(grey).array == [7, 7, 7, 255]).all()
+    clear = Picture.from_array(np.zeros((2, 3, 4), np.uint8))
+    assert pixels.with_alpha(clear) is clear
