@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,27 +14,35 @@ import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 
-from models.bases._sd_layout import CLIP, OPEN_CLIP, UNET, VAE, Layout, layout_of, shapes_of
+from models.bases._sd_layout import UNET, VAE, Layout, TextLayout
 from models.compat import mend_torchvision
 from models.devices import Device
-from models.errors import MissingWeights
+from models.errors import Incompatible, MissingWeights
 from models.weights import ASSETS, header
 
 TERMINAL_ABAR = 2.0**-24  # stands for "no signal left" in zero-terminal-SNR schedules, as in diffusers
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
-STEM = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+STEM = {
+    "unet": "diffusion_pytorch_model",
+    "vae": "diffusion_pytorch_model",
+    "text_encoder": "model",
+    "text_encoder_2": "model",
+}
+ZERO_END = "ztsnr"  # names an empty tensor by which single files say that their noise levels end without signal
 
 
 @dataclass
 class Parts:
-    """`sigmas`: noise levels of the training times, rising; `prediction`: epsilon, v_prediction or sample."""
+    """`texts` and `tokenizers` belong together, one each for SD 1.x and 2.x, two for XL. `sigmas`: noise levels of the training
+    times, rising; `prediction`: epsilon, v_prediction or sample; `index`: model_index.json, empty for single files."""
 
     unet: Any
     vae: Any
-    text_encoder: Any
-    tokenizer: Any
+    texts: tuple[Any, ...]
+    tokenizers: tuple[Any, ...]
     sigmas: np.ndarray
     prediction: str
+    index: dict[str, Any] = field(default_factory=dict)
 
 
 @contextmanager
@@ -77,22 +85,52 @@ def files_of(path: Path) -> list[Path]:
     return sorted({path.parent / name for name in json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()})
 
 
-def from_folder(folder: Path, device: Device) -> Parts:
-    """All parts of a diffusers folder."""
+def _classes() -> dict[str, Any]:
     mend_torchvision()
     from diffusers import AutoencoderKL, UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTokenizer
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    return {
+        "unet": UNet2DConditionModel,
+        "vae": AutoencoderKL,
+        "text_encoder": CLIPTextModel,
+        "text_encoder_2": CLIPTextModelWithProjection,
+    }
+
+
+def from_folder(folder: Path, device: Device, parts: Sequence[str]) -> Parts:
+    """The networks named in `parts` (keys of STEM) of a diffusers folder, and what belongs to them."""
+    classes = _classes()
+    from transformers import CLIPTokenizer
 
     with _readable(f"The folder {folder.name}", "Download or copy it again."):
-        nets = {
-            part: _pretrained(cls, folder, part, device)
-            for part, cls in (("unet", UNet2DConditionModel), ("vae", AutoencoderKL), ("text_encoder", CLIPTextModel))
-        }
-        scheduler = json.loads((folder / "scheduler" / "scheduler_config.json").read_text())
-        tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+        devices = {"vae": vae_device(_config(folder / "vae" / "config.json"), device)}
+        nets = {part: _pretrained(classes[part], folder, part, devices.get(part, device)) for part in parts}
+        scheduler = _config(folder / "scheduler" / "scheduler_config.json")
+        readers = [part for part in parts if part.startswith("text_encoder")]
         return Parts(
-            **nets, tokenizer=tokenizer, sigmas=sigmas_of(scheduler), prediction=scheduler.get("prediction_type", "epsilon")
+            nets["unet"],
+            nets["vae"],
+            texts=tuple(nets[part] for part in readers),
+            tokenizers=tuple(CLIPTokenizer.from_pretrained(folder / tokenizer_of(part), local_files_only=True) for part in readers),
+            sigmas=sigmas_of(scheduler),
+            prediction=scheduler.get("prediction_type", "epsilon"),
+            index=_config(folder / "model_index.json"),
         )
+
+
+def tokenizer_of(part: str) -> str:
+    """The folder of the tokenizer that a text encoder reads from."""
+    return part.replace("text_encoder", "tokenizer")
+
+
+def _config(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def vae_device(config: dict[str, Any], device: Device) -> Device:
+    """Where and in which format the VAE runs: that of SDXL overflows in fp16, as its config says, so it stays in fp32 there."""
+    return replace(device, dtype=torch.float32) if config.get("force_upcast") and device.dtype == torch.float16 else device
 
 
 def _pretrained(cls: Any, folder: Path, part: str, device: Device) -> Any:
@@ -109,35 +147,53 @@ def _pretrained(cls: Any, folder: Path, part: str, device: Device) -> Any:
     return net
 
 
-def from_single_file(path: Path, device: Device) -> Parts:
-    """All parts of a single-file checkpoint; the tokenizer is the one in assets/, because no checkpoint carries it."""
+def from_single_file(path: Path, device: Device, layout: Layout) -> Parts:
+    """All parts of a single-file checkpoint; the tokenizers are made from assets/, because no checkpoint carries one."""
     head = header(path)
-    layout = layout_of(shapes_of(head))
-    open_clip = layout.family == "sd2"
     with _readable(path.name, "Download it again, or try it as a diffusers folder."):
-        unet, vae, text = _networks(path, layout, device)
-        prediction = _prediction(head.get("__metadata__", {}), head, unet, open_clip)
-        return Parts(unet, vae, text, clip_tokenizer("!" if open_clip else "<|endoftext|>"), sigmas_of({}), prediction)
+        unet, vae = _painters(path, layout, device)
+        texts = tuple(_reader(path, text, device) for text in layout.texts)
+        return Parts(
+            unet,
+            vae,
+            texts,
+            tokenizers=tuple(clip_tokenizer("!" if text.open_clip else "<|endoftext|>") for text in layout.texts),
+            sigmas=sigmas_of({"rescale_betas_zero_snr": ZERO_END in head}),
+            prediction=_prediction(head.get("__metadata__", {}), head, unet, ask=layout.family == "sd2"),
+        )
 
 
-def _networks(path: Path, layout: Layout, device: Device) -> tuple[Any, Any, Any]:
-    """UNet, VAE and text encoder, renamed by diffusers' own converters."""
-    mend_torchvision()
-    from diffusers import AutoencoderKL, UNet2DConditionModel
+def _painters(path: Path, layout: Layout, device: Device) -> tuple[Any, Any]:
+    """UNet and VAE, renamed by diffusers' own converters."""
+    classes = _classes()
     from diffusers.loaders import single_file_utils as convert
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     unet = convert.convert_ldm_unet_checkpoint(_tensors(path, UNET), layout.unet)
-    unet = _filled(lambda: UNet2DConditionModel(**layout.unet), unet, path, device)
+    net = _filled(lambda: classes["unet"](**layout.unet), unet, path, device)
+    if strange := sorted(unet.keys() - net.state_dict().keys()):
+        raise Incompatible(
+            f"The UNet of {path.name} has {len(strange)} tensors that others do not have, the first is {strange[0]}.",
+            "Pruned and rebuilt models say their shape only in a diffusers folder; get it as one.",
+        )
     vae = convert.convert_ldm_vae_checkpoint(_tensors(path, VAE), layout.vae)
-    vae = _filled(lambda: AutoencoderKL(**layout.vae), vae, path, device)
-    config = CLIPTextConfig(**layout.text_encoder)
-    if layout.family == "sd2":
-        text = convert.convert_open_clip_checkpoint(SimpleNamespace(config=config), _tensors(path, OPEN_CLIP), OPEN_CLIP)
+    return net, _filled(lambda: classes["vae"](**layout.vae), vae, path, vae_device(layout.vae, device))
+
+
+def _reader(path: Path, layout: TextLayout, device: Device) -> Any:
+    """A text encoder, renamed by diffusers' own converters."""
+    classes = _classes()
+    from diffusers.loaders import single_file_utils as convert
+    from transformers import CLIPTextConfig
+
+    config, tensors = CLIPTextConfig(**layout.config), _tensors(path, layout.prefix)
+    if layout.open_clip:
+        state = convert.convert_open_clip_checkpoint(SimpleNamespace(config=config), tensors, layout.prefix)
     else:
-        text = convert.convert_ldm_clip_checkpoint(_tensors(path, CLIP))
-    text = {name.removeprefix("text_model."): tensor for name, tensor in text.items()}
-    return unet, vae, _filled(lambda: CLIPTextModel(config), text, path, device)
+        state = convert.convert_ldm_clip_checkpoint(tensors)
+    if layout.projected:
+        return _filled(lambda: classes["text_encoder_2"](config), state, path, device)
+    state = {name.removeprefix("text_model."): tensor for name, tensor in state.items()}
+    return _filled(lambda: classes["text_encoder"](config), state, path, device)
 
 
 def _filled(build: Callable[[], Any], state: dict[str, torch.Tensor], path: Path, device: Device) -> Any:
@@ -176,12 +232,12 @@ def clip_tokenizer(pad: str) -> Any:
     return CLIPTokenizer({word: i for i, word in enumerate(words)}, [tuple(merge.split(" ")) for merge in merges], pad_token=pad)
 
 
-def _prediction(metadata: dict[str, str], names: Any, unet: Any, open_clip: bool) -> str:
-    """What the network was trained to predict: said by the header, else, for SD 2.x, seen from what it answers."""
+def _prediction(metadata: dict[str, str], names: Any, unet: Any, ask: bool) -> str:
+    """What the network was trained to predict: said by the file, else, with `ask`, seen from what it answers, else epsilon."""
     said = metadata.get("modelspec.prediction_type", "")
     if said in ("v", "epsilon"):
         return "v_prediction" if said == "v" else said
-    return "v_prediction" if "v_pred" in names or (open_clip and _answers_v(unet)) else "epsilon"
+    return "v_prediction" if "v_pred" in names or (ask and _answers_v(unet)) else "epsilon"
 
 
 @torch.no_grad()

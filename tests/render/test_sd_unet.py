@@ -151,8 +151,8 @@ def test_every_parameterisation_gives_x0(sd_folder: Path, prediction: str) -> No
     answer = {"epsilon": eps, "v_prediction": alpha * eps - s * x0, "sample": x0}[prediction]
     base.prediction, seen = prediction, []
 
-    def right(x: torch.Tensor, time: torch.Tensor, cond: object, return_dict: bool) -> tuple[torch.Tensor]:
-        seen.append((x, float(time)))
+    def right(sample: torch.Tensor, timestep: torch.Tensor, encoder_hidden_states: object, return_dict: bool) -> tuple[torch.Tensor]:
+        seen.append((sample, float(timestep)))
         return (answer,)
     base.network = right
     assert torch.allclose(base.denoise(x0 + sigma * eps, sigma, None, {}), x0, atol=1e-5)
