@@ -7,7 +7,6 @@ fp16 scale per output row (`NAME` int8 and `NAME.scale`): four times smaller tha
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from models.errors import MissingWeights
+from models.files import write_atomic
+from models.nets.decoder import PatchDecoder
+from models.nets.patches import PatchEncoder
+from models.nets.unet import build_unet
 
 SCALE = ".scale"
 
@@ -33,13 +36,10 @@ class Checkpoint:
 
 def save(path: Path, kind: str, config: dict[str, Any], recipe: dict[str, Any], tensors: dict[str, Tensor],
          title: str, licence: str = "Apache-2.0") -> None:
-    """Write atomically: a temporary name, then rename."""
+    """Write `tensors` with their story, whole or not at all."""
     header = {"onestroke.kind": kind, "onestroke.config": json.dumps(config), "onestroke.recipe": json.dumps(recipe),
               "modelspec.sai_model_spec": "1.0.1", "modelspec.title": title, "modelspec.license": licence}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header)
-    os.replace(temporary, path)
+    write_atomic(path, lambda temporary: save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header))
 
 
 def load(path: Path, kind: str) -> Checkpoint:
@@ -55,6 +55,23 @@ def load(path: Path, kind: str) -> Checkpoint:
     if meta.get("onestroke.kind") != kind:
         raise MissingWeights(f"{path.name} holds {meta.get('onestroke.kind', 'something else')}, not {kind}.", "Restore it with git.")
     return Checkpoint(kind, json.loads(meta["onestroke.config"]), json.loads(meta["onestroke.recipe"]), dequantise(tensors))
+
+
+def load_unet(path: Path) -> tuple[Any, Checkpoint]:
+    """A UNet file of the lab -> the network in fp32, and what its header says."""
+    saved = load(path, "onestroke.unet")
+    net = build_unet(saved.config)
+    net.load_state_dict(saved.tensors)
+    return net, saved
+
+
+def load_autoencoder(path: Path) -> tuple[PatchEncoder, PatchDecoder]:
+    """The autoencoder file -> encoder and decoder."""
+    saved = load(path, "onestroke.patches")
+    nets = PatchEncoder(saved.config["channels"]), PatchDecoder(**saved.config)
+    for part, net in zip(("encoder.", "decoder."), nets):
+        net.load_state_dict({k.removeprefix(part): v for k, v in saved.tensors.items() if k.startswith(part)})
+    return nets
 
 
 def quantise(tensors: dict[str, Tensor], min_elements: int = 4096) -> dict[str, Tensor]:

@@ -36,6 +36,12 @@ class Style:
     phrase: str
 
 
+EMBEDDED_STYLES = (Style("flat", "Flat", "flat emoji style"), Style("modern", "Modern flat", "modern flat emoji style"),
+                   Style("soft", "Soft gradient", "soft gradient emoji style"), Style("3d", "3D", "3d emoji style"),
+                   Style("shaded", "Shaded", "shaded emoji style"), Style("blob", "Blob", "blob emoji style"),
+                   Style("sticker", "Sticker", "sticker style"))
+
+
 @dataclass(frozen=True)
 class BaseSpec:
     """What a base can do. Tabs enable just what is listed and say why the rest is off."""

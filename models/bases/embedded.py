@@ -21,19 +21,15 @@ from models.job import Job
 from models.nets.decoder import PatchDecoder
 from models.nets.patches import PatchEncoder
 from models.nets.prepack import packed_bytes, prepack
-from models.nets.unet import Cond, build_unet, inputs_of
+from models.nets.unet import Cond, inputs_of
 from models.sampling import spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas
-from models.spec import EMBEDDED, BaseSpec, Style, WeightFile
+from models.spec import EMBEDDED, EMBEDDED_STYLES, BaseSpec, WeightFile
 from models.text import TextEncoder, TextStates
 from models.weights import header, locate
 
-STYLES = (Style("flat", "Flat", "flat emoji style"), Style("modern", "Modern flat", "modern flat emoji style"),
-          Style("soft", "Soft gradient", "soft gradient emoji style"), Style("3d", "3D", "3d emoji style"),
-          Style("shaded", "Shaded", "shaded emoji style"), Style("blob", "Blob", "blob emoji style"),
-          Style("sticker", "Sticker", "sticker style"))
 DECODER = WeightFile("embedded/decoder.safetensors")
 _COMMON: dict[str, Any] = dict(arch=EMBEDDED, bytes=190_000_000, native_px=(256,), multiple_px=16, min_px=64, max_px=512, inpainting=True,
-                               styles=STYLES, licence="Apache-2.0",
+                               styles=EMBEDDED_STYLES, licence="Apache-2.0",
                                knows="Emoji-like illustrations of animals, food, things, vehicles, faces and simple scenes.")
 SPECS = (
     BaseSpec(id="embedded", title="Onestroke embedded (one step)", files=(WeightFile("embedded/student.safetensors"), DECODER), **_COMMON),
@@ -111,19 +107,8 @@ def recognise(source: str) -> BaseSpec | None:
     return replace(shipped, id=path.stem.lower(), title=f"{meta['modelspec.title']} ({path.name})", files=files)
 
 
-def load_patches(path: Path) -> tuple[PatchEncoder, PatchDecoder]:
-    """The autoencoder file -> encoder and decoder."""
-    saved = checkpoint.load(path, "onestroke.patches")
-    encoder, decoder = PatchEncoder(saved.config["channels"]), PatchDecoder(**saved.config)
-    encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in saved.tensors.items() if k.startswith("encoder.")})
-    decoder.load_state_dict({k.removeprefix("decoder."): v for k, v in saved.tensors.items() if k.startswith("decoder.")})
-    return encoder, decoder
-
-
 def load(spec: BaseSpec, device: Device, cache_dir: Path | None = None) -> EmbeddedBase:
     """Read the weights from assets/ and build the base."""
     paths = [locate(file, cache_dir) for file in spec.files]
-    saved = checkpoint.load(paths[0], "onestroke.unet")
-    network = build_unet(saved.config)
-    network.load_state_dict(saved.tensors)
-    return EmbeddedBase(spec, device, network, *load_patches(paths[1]), TextEncoder(device.name, device.dtype))
+    network, _ = checkpoint.load_unet(paths[0])
+    return EmbeddedBase(spec, device, network, *checkpoint.load_autoencoder(paths[1]), TextEncoder(device.name, device.dtype))

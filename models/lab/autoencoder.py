@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.lab.budget import Budget
 from models.lab.ema import Ema
-from models.lab.files import write_atomic
+from models.files import write_atomic
 from models.nets.decoder import PatchDecoder
 from models.nets.patches import PATCH_PX, PatchEncoder
 

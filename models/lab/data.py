@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from models import checkpoint
 from models.lab.drawings import INDEX, read_drawings, write_drawings
 from models.lab.export import AUTOENCODER, EMBEDDED
-from models.lab.files import write_atomic
+from models.files import write_atomic
 from models.lab.items import Item, read_pack
 from models.lab.latents import TextTable, save_shards
 from models.lab.rows import Row, rows_of, scene, scene_pool

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.lab.budget import Budget
-from models.lab.files import write_atomic
+from models.files import write_atomic
 from models.lab.latents import LatentSet
 from models.lab.method import Lesson, Method
 from models.lab.parallel import agreed, rank

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from models.errors import MissingWeights
-from models.lab.files import write_atomic
+from models.files import write_atomic
 from models.lab.items import Item
 from models.lab.latents import SHARD_BYTES
 from models.lab.pictures import SIDE_PX, rasterise

@@ -20,8 +20,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from models.devices import pick_device
 from models.lab.captions import article
-from models.lab.files import write_atomic
-from models.lab.items import STICKER_SOURCES, STICKER_STYLE, STYLES, Item
+from models.files import write_atomic
+from models.lab.items import STICKER_SOURCES, STICKER_STYLE, STYLE_IDS, STYLES, Item
 from models.lab.metrics.features import POOLED, FeatureNet, look
 from models.lab.metrics.metric import AGAIN, KNOWN, PAIR, REBUILT, STICKER, UNSEEN, Painted, Score, discover
 from models.lab.metrics.real import CATEGORIES, HELD_OUT, Real, load_real, view
@@ -29,8 +29,6 @@ from models.lab.pictures import BACKGROUNDS, SCENES
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PROMPTS_FILE = ASSETS / "prompts64.txt"
-STYLE_IDS = {"twemoji": "flat", "fluent-emoji-flat": "modern", "fluent-emoji": "soft", "fluent-3d": "3d", "noto": "shaded",
-             "noto-v1": "blob"}
 STICKER_ID = "sticker"
 SEEDS_AGAIN = 4                                      # pictures of one prompt in the diversity score
 PAINT_BATCH = 16

@@ -12,16 +12,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-# The styles the embedded base knows: source set -> the words that name its look in every caption.
-STYLES: dict[str, str] = {
-    "twemoji": "flat emoji style",
-    "fluent-emoji-flat": "modern flat emoji style",
-    "fluent-emoji": "soft gradient emoji style",
-    "fluent-3d": "3d emoji style",
-    "noto": "shaded emoji style",
-    "noto-v1": "blob emoji style",
-}
-STICKER_STYLE = "sticker style"                      # drawn from these sets with a cut-out border, never a source of its own
+from models.spec import EMBEDDED_STYLES
+
+# The styles the embedded base knows: source set -> style id -> the words that name its look in every caption.
+STYLE_IDS = {"twemoji": "flat", "fluent-emoji-flat": "modern", "fluent-emoji": "soft", "fluent-3d": "3d", "noto": "shaded", "noto-v1": "blob"}
+PHRASES = {style.id: style.phrase for style in EMBEDDED_STYLES}
+STYLES: dict[str, str] = {source: PHRASES[id] for source, id in STYLE_IDS.items()}
+STICKER_STYLE = PHRASES["sticker"]                   # drawn from these sets with a cut-out border, never a source of its own
 STICKER_SOURCES = ("twemoji", "noto", "fluent-emoji-flat")
 
 # Pictures whose meaning is a glyph: a 256 px painter of things learns nothing from them.

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.errors import MissingWeights
-from models.lab.files import write_atomic
+from models.files import write_atomic
 from models.text import WIDTH, TextStates
 
 SHARD_BYTES = 56 * 2 ** 20

@@ -23,7 +23,7 @@ from torch import Tensor
 from models.errors import StudioError
 from models.lab.budget import Budget
 from models.lab.diffusion import denoise, estimate, sigmas_at, weights_of
-from models.lab.files import write_atomic
+from models.files import write_atomic
 from models.lab.filters import FILTERS, Filter
 from models.lab.latents import Batch
 from models.nets.decoder import PatchDecoder

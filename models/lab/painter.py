@@ -12,17 +12,13 @@ from torch import Tensor
 from models import checkpoint
 from models.lab.diffusion import TABLE, denoise, sample
 from models.lab.export import AUTOENCODER, EMBEDDED
-from models.lab.items import STICKER_STYLE, STYLES
+from models.lab.items import PHRASES
 from models.lab.latents import TextTable
-from models.nets.decoder import PatchDecoder
-from models.nets.patches import PatchEncoder
-from models.nets.unet import Cond, build_unet
+from models.nets.unet import Cond
 from models.pixels import to_uint8
 from models.sampling import noise, run, spaced_sigmas
 from models.text import TextEncoder
 
-STYLE_PHRASES = {"flat": STYLES["twemoji"], "modern": STYLES["fluent-emoji-flat"], "soft": STYLES["fluent-emoji"],
-                 "3d": STYLES["fluent-3d"], "shaded": STYLES["noto"], "blob": STYLES["noto-v1"], "sticker": STICKER_STYLE}
 TEACHER_GUIDANCE = 2.5
 
 
@@ -31,27 +27,22 @@ class Painter:
 
     def __init__(self, folder: Path = EMBEDDED, device: str = "cpu") -> None:
         self.folder, self.device = folder, device
-        saved = checkpoint.load(folder / AUTOENCODER, "onestroke.patches")
-        self.encoder, self.decoder = PatchEncoder(saved.config["channels"]), PatchDecoder(**saved.config)
-        for name, net in (("encoder.", self.encoder), ("decoder.", self.decoder)):
-            net.load_state_dict({k.removeprefix(name): v for k, v in saved.tensors.items() if k.startswith(name)})
-            net.to(device, memory_format=torch.channels_last).eval()
+        self.encoder, self.decoder = (net.to(device, memory_format=torch.channels_last).eval()
+                                      for net in checkpoint.load_autoencoder(folder / AUTOENCODER))
         self.text = TextEncoder(device, torch.bfloat16)
         self._nets: dict[str, Any] = {}
 
     def net(self, who: str) -> Any:
         """The UNet of "teacher" or "student"."""
         if who not in self._nets:
-            saved = checkpoint.load(self.folder / f"{who}.safetensors", "onestroke.unet")
-            net = build_unet(saved.config)
-            net.load_state_dict(saved.tensors)
+            net, _ = checkpoint.load_unet(self.folder / f"{who}.safetensors")
             self._nets[who] = net.to(self.device, memory_format=torch.channels_last).eval()
         return self._nets[who]
 
     @torch.inference_mode()
     def paint(self, prompts: Sequence[str], styles: Sequence[str], seeds: Sequence[int], steps: int, who: str) -> np.ndarray:
         """uint8 [N, 256, 256, 3]; an empty style id adds no words."""
-        texts = [f"{p}, {STYLE_PHRASES[s]}" if s else p for p, s in zip(prompts, styles)]
+        texts = [f"{p}, {PHRASES[s]}" if s else p for p, s in zip(prompts, styles)]
         latents = self.latents(self.net(who), texts, seeds, steps, distilled=who == "student")
         return self.show(latents)
 

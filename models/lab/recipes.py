@@ -97,13 +97,10 @@ def _shipped_teacher(start: str) -> tuple[Any, dict[str, Any]] | None:
         raise BadInput(f'"{start}" is no place to start from.', "Write start=shipped or start=scratch.")
     from models import checkpoint
     from models.lab.export import EMBEDDED
-    from models.nets.unet import build_unet
     path = EMBEDDED / "teacher.safetensors"
     if start == "scratch" or not path.exists():
         return None
-    saved = checkpoint.load(path, "onestroke.unet")
-    net = build_unet(saved.config)
-    net.load_state_dict(saved.tensors)
+    net, saved = checkpoint.load_unet(path)
     print(f"starting from the shipped teacher: {saved.recipe.get('pictures_seen', 0):,} pictures seen before", flush=True)
     return net, saved.recipe
 
@@ -177,7 +174,8 @@ def find_recipe(name: str) -> Callable[[Settings], None]:
 def _sheet(s: Settings, weights: dict[str, torch.Tensor], number: int, steps: int) -> None:
     """A contact sheet of the first prompts, to see what the figures do not say."""
     from models.lab.evaluate import contact_sheet, read_prompts
-    from models.lab.painter import STYLE_PHRASES, Painter
+    from models.lab.items import PHRASES
+    from models.lab.painter import Painter
     from models.nets.unet import build_unet
     styles, prompts = zip(*read_prompts()[:32])
     try:
@@ -188,7 +186,7 @@ def _sheet(s: Settings, weights: dict[str, torch.Tensor], number: int, steps: in
     net = build_unet()
     net.load_state_dict(weights)
     net.to(s.on, memory_format=torch.channels_last).eval()
-    texts = [f"{p}, {STYLE_PHRASES[st]}" if st else p for p, st in zip(prompts, styles)]
+    texts = [f"{p}, {PHRASES[st]}" if st else p for p, st in zip(prompts, styles)]
     with torch.inference_mode():
         painted = painter.show(painter.latents(net, texts, range(len(texts)), steps, distilled=steps == 1))
     path = s.data / f"sheet-{steps:02d}-{number:07d}.png"

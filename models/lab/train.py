@@ -19,7 +19,7 @@ from torch import Tensor
 from models.lab.budget import Budget
 from models.lab.diffusion import denoising_loss, random_times
 from models.lab.ema import Ema
-from models.lab.files import write_atomic
+from models.files import write_atomic
 from models.lab.latents import LatentSet
 from models.lab.muon import Muon
 from models.lab.parallel import agreed, average_gradients, rank, world

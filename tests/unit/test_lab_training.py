@@ -15,6 +15,7 @@ from models.lab.ema import Ema
 from models.lab.latents import Batch, LatentSet, TextTable, save_shards
 from models.lab.method import Lesson, find_method, find_methods
 from models.lab.methods.dmd2 import Config, matching_gradient
+from models.lab.muon import RMS, Muon
 from models.lab.recipes import settings_from
 from models.lab.train import TrainConfig, Trainer, learning_rate, train, validation_loss
 from models.nets.unet import CONFIG, build_unet
@@ -40,8 +41,8 @@ def folder(tmp_path_factory):
 class Exact(torch.nn.Module):
     """A network that knows the one true picture: 0.5 everywhere."""
 
-    def forward(self, x, time, states, **extra):
-        return (torch.full_like(x, 0.5),)
+    def forward(self, sample, **inputs):
+        return (torch.full_like(sample, 0.5),)
 
 
 def batch_of(latents: torch.Tensor) -> Batch:
@@ -146,3 +147,40 @@ def test_unknown_names_are_refused_with_the_list():
     with pytest.raises(BadInput, match="batch_size"):
         settings_from(["size=3"], None)
     assert settings_from(["n=7", "device=cpu"], 2.0).n == 7
+
+
+def test_muon_turns_a_gradient_into_an_orthogonal_step_and_leaves_the_ends_to_adamw():
+    """One step from zero momentum is the nearest orthogonal matrix, with the root mean square of lr * RMS."""
+    torch.manual_seed(0)
+    net = torch.nn.ModuleDict({"conv_in": torch.nn.Conv2d(4, 8, 3), "wide": torch.nn.Linear(48, 16), "kernel": torch.nn.Conv2d(8, 16, 3)})
+    net.to(memory_format=torch.channels_last)
+    before = {k: p.detach().clone() for k, p in net.named_parameters()}
+    for p in net.parameters():
+        p.grad = torch.randn_like(p)
+    optimizer = Muon(net.named_parameters(), lr=1e-2, weight_decay=0.0)
+    optimizer.step()
+    for name in ("wide.weight", "kernel.weight"):
+        step = (before[name] - net.get_parameter(name).detach()).flatten(1)
+        u, s, v = torch.linalg.svd(net.get_parameter(name).grad.flatten(1), full_matrices=False)
+        assert torch.nn.functional.cosine_similarity(step.flatten(), (u @ v).flatten(), 0) > 0.9
+        assert float(step.square().mean().sqrt()) == pytest.approx(1e-2 * RMS, rel=0.3)
+    end = before["conv_in.weight"] - net.get_parameter("conv_in.weight")
+    assert torch.allclose(end.abs(), torch.full_like(end, 1e-2), rtol=1e-3), "AdamW's first step is the sign of the gradient"
+
+
+def test_muon_clears_every_gradient_and_resumes_where_it_stopped():
+    def trained(steps: list[int]) -> torch.nn.Module:
+        torch.manual_seed(0)
+        net, state = torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.Linear(5, 4)), None
+        for count in steps:
+            optimizer = Muon(net.named_parameters(), lr=1e-2)
+            if state:
+                optimizer.load_state_dict(state)
+            for i in range(count):
+                net(torch.ones(2, 6)).square().sum().backward()
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+                assert all(p.grad is None for p in net.parameters())
+            state = optimizer.state_dict()
+        return net
+    assert all(torch.equal(a, b) for a, b in zip(trained([6]).parameters(), trained([2, 4]).parameters()))

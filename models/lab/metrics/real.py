@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.lab.files import write_atomic
+from models.files import write_atomic
 from models.lab.items import STICKER_SOURCES, Item, stable_hash
 from models.lab.metrics.features import POOLED, FeatureNet, look
 from models.lab.pictures import BACKGROUNDS, may_flip, over, place, rng_for, sticker

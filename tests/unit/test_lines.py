@@ -1,0 +1,55 @@
+"""Lines: a picture becomes strokes, and part of them becomes the control picture of an unfinished drawing."""
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from models import lines
+
+
+def disc(radius: int = 60) -> np.ndarray:
+    picture = np.full((256, 256, 3), 255, np.uint8)
+    cv2.circle(picture, (128, 128), radius, (40, 90, 220), -1)
+    return picture
+
+
+def test_a_disc_becomes_one_closed_stroke_on_its_rim() -> None:
+    strokes = lines.strokes_of(lines.edges(disc()))
+    assert len(strokes) == 1
+    distance = np.hypot(*(strokes[0] - 128).T)
+    assert np.abs(distance - 60).max() < 4 and len(strokes[0]) > 250
+    assert np.abs(strokes[0][0] - strokes[0][-1]).max() <= 3
+
+
+def test_blank_paper_has_no_lines() -> None:
+    blank = np.full((64, 48, 3), 200, np.uint8)
+    assert not lines.edges(blank).any() and lines.strokes_of(lines.edges(blank)) == []
+    assert not lines.control_picture(blank).any() and lines.control_picture(blank).shape == (64, 48, 3)
+
+
+def test_thinning_leaves_one_pixel_and_the_shape() -> None:
+    bar = np.zeros((40, 80), bool)
+    bar[15:22, 10:70] = True
+    thin = lines.thinned(bar)
+    assert thin.sum(0).max() == 1 and 50 <= thin.sum() <= 60 and not (thin & ~bar).any()
+
+
+def test_every_edge_pixel_of_a_long_line_is_in_exactly_one_stroke() -> None:
+    thin = lines.edges(disc(80))
+    points = np.concatenate(lines.strokes_of(thin, shortest_px=1))
+    assert len(points) == len({tuple(p) for p in points}) == thin.sum()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.5, 1.0])
+def test_a_share_of_the_drawing_has_that_share_of_the_ink(share: float) -> None:
+    strokes = lines.strokes_of(lines.edges(disc()))
+    part = lines.partial(strokes, share, np.random.default_rng(0))
+    assert sum(map(len, part)) == pytest.approx(share * sum(map(len, strokes)), abs=2)
+
+
+def test_the_hand_is_repeatable_and_near_the_line() -> None:
+    one, again, other = (lines.control_picture(disc(), 1.0, seed) for seed in (1, 1, 2))
+    assert (one == again).all() and (one != other).any()
+    ys, xs = np.nonzero(one[..., 0] > 128)
+    assert np.abs(np.hypot(xs - 128, ys - 128) - 60).max() < 14
