@@ -35,10 +35,11 @@ class Checkpoint:
 
 
 def save(path: Path, kind: str, config: dict[str, Any], recipe: dict[str, Any], tensors: dict[str, Tensor],
-         title: str, licence: str = "Apache-2.0") -> None:
-    """Write `tensors` with their story, whole or not at all."""
+         title: str, licence: str = "Apache-2.0", says: str = "") -> None:
+    """Write `tensors` with their story, whole or not at all. `says`: one sentence for people."""
     header = {"onestroke.kind": kind, "onestroke.config": json.dumps(config), "onestroke.recipe": json.dumps(recipe),
               "modelspec.sai_model_spec": "1.0.1", "modelspec.title": title, "modelspec.license": licence}
+    header |= {"modelspec.description": says} if says else {}
     write_atomic(path, lambda temporary: save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header))
 
 

@@ -111,9 +111,13 @@ class LatentSet:
     def __len__(self) -> int:
         return len(self.latents)
 
-    def batch(self, rng: np.random.Generator, size: int, text_dropout: float = 0.1) -> Batch:
+    def draw(self, rng: np.random.Generator, size: int, text_dropout: float = 0.1) -> tuple[np.ndarray, Batch]:
+        """`size` random rows and what they hold, each with one of its captions or, at `text_dropout`, none."""
         rows = rng.choice(len(self), size, p=self.shares)
-        return self.rows(rows, [0 if rng.random() < text_dropout else int(rng.choice(self.captions[i])) for i in rows])
+        return rows, self.rows(rows, [0 if rng.random() < text_dropout else int(rng.choice(self.captions[i])) for i in rows])
+
+    def batch(self, rng: np.random.Generator, size: int, text_dropout: float = 0.1) -> Batch:
+        return self.draw(rng, size, text_dropout)[1]
 
     def rows(self, rows: Sequence[int], caption_ids: Sequence[int] | None = None) -> Batch:
         """These rows with these captions (their first one when not given)."""

@@ -1,4 +1,4 @@
-"""Trains a LoRA that gives an embedded base another look, in minutes on a CPU: python -m models.lab.lora --look blueprint
+"""Trains a LoRA that gives an embedded base another look, in minutes on a CPU: python -m models.lab style look=blueprint
 
 The look is a formula on pictures (models.lab.filters), so the base teaches itself: what it would have painted, filtered, is what
 the adapted base must paint. Three kinds of input make that hold everywhere on the way from noise to picture: pure noise (for a
@@ -7,9 +7,7 @@ and plain pictures under noise (so that a plain drawing is turned into the look 
 """
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.errors import StudioError
+from models.errors import UnknownId
 from models.lab.budget import Budget
 from models.lab.diffusion import denoise, estimate, sigmas_at, weights_of
 from models.files import write_atomic
@@ -169,6 +167,8 @@ def run(settings: LoraSettings) -> Path:
     """Everything: load, train, measure, look, export."""
     from models.lab.latents import LatentSet
     from models.lab.painter import Painter
+    if settings.look not in FILTERS:
+        raise UnknownId(f'There is no look "{settings.look}".', f"Known: {', '.join(FILTERS)}.")
     painter = Painter(device=settings.device)
     torch.manual_seed(settings.seed)
     net = painter.net(settings.base)
@@ -181,28 +181,8 @@ def run(settings: LoraSettings) -> Path:
     share = learned_share(studio, unseen.rows(rows).to(settings.device))
     sheet(studio, unseen.rows(rows[:8]).to(settings.device), [unseen.texts[unseen.captions[i][0]] for i in rows[:8]],
           settings.data / f"lora-{settings.look}-{settings.base}.png")
-    recipe = {"command": f"python -m models.lab.lora --look {settings.look} --base {settings.base} --minutes {settings.minutes:g}",
+    recipe = {"command": f"python -m models.lab style look={settings.look} base={settings.base} --minutes {settings.minutes:g}",
               "base": settings.base, "updates": budget.updates, "learned_share": round(share, 4)}
     path = export(studio, settings, recipe)
     print(f"{budget.updates} updates, {share:.0%} of the way on unseen drawings, {path}")
     return path
-
-
-def main(argv: list[str]) -> int:
-    from models.lab.recipes import DEFAULT_FOLDER
-    parser = argparse.ArgumentParser("python -m models.lab.lora", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--look", choices=FILTERS, default="blueprint")
-    parser.add_argument("--base", choices=("student", "teacher"), default="student")
-    parser.add_argument("--data", type=Path, default=DEFAULT_FOLDER)
-    parser.add_argument("--minutes", type=float, default=5.0)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        run(LoraSettings(**vars(parser.parse_args(argv))))
-    except StudioError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

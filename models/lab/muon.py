@@ -32,8 +32,16 @@ def orthogonal(matrix: Tensor) -> Tensor:
 
 
 def as_matrix(t: Tensor) -> Tensor:
-    """A view [out, in] of a matrix, [out, kh * kw * in] of a kernel in channels_last order."""
+    """[out, in] of a matrix, [out, kh * kw * in] of a kernel; a view where the kernel lies in channels_last order."""
     return t if t.ndim == 2 else t.permute(0, 2, 3, 1).flatten(1)
+
+
+def like(matrix: Tensor, p: Tensor) -> Tensor:
+    """The inverse of as_matrix: `matrix` in the shape of `p`."""
+    if p.ndim == 2:
+        return matrix
+    out, channels, height, width = p.shape
+    return matrix.reshape(out, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Muon(torch.optim.Optimizer):
@@ -67,8 +75,8 @@ class Muon(torch.optim.Optimizer):
         params = group["params"]
         torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
         updates = [self._update(p, group["momentum"]) if owner == rank() else _nothing(p) for p, owner in zip(params, self._owner)]
-        for p, update in zip(map(as_matrix, params), sum_over_processes(updates)):
-            p.add_(update, alpha=-group["lr"] * RMS * max(p.shape) ** 0.5)
+        for p, update in zip(params, sum_over_processes(updates)):
+            p.add_(like(update, p), alpha=-group["lr"] * RMS * max(update.shape) ** 0.5)
 
     def _update(self, p: nn.Parameter, momentum: float) -> Tensor:
         """Nesterov momentum, orthogonal."""

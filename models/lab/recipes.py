@@ -19,7 +19,8 @@ DEFAULT_FOLDER = Path(os.environ.get("ONESTROKE_LAB", Path.home() / ".cache" / "
 @dataclass(frozen=True)
 class Settings:
     """data: the working folder. pack: a packed set of drawings to read instead of the registry packages. n: prompts scored.
-    start: where a teacher without a state file begins, "shipped" (the weights in assets/) or "scratch"."""
+    start: where a teacher without a state file begins, "shipped" (the weights in assets/) or "scratch". look: of models.lab.filters.
+    base: the network an adapter is trained on, student or teacher."""
     data: Path = DEFAULT_FOLDER
     pack: str = ""
     device: str = ""
@@ -29,6 +30,8 @@ class Settings:
     n: int = 600
     start: str = "shipped"
     workers: int = 2
+    look: str = "ink"
+    base: str = "student"
     command: str = ""
 
     @property
@@ -153,6 +156,25 @@ def sheet(s: Settings) -> None:
         print(s.data / f"sheet-{who}-{steps}.png")
 
 
+def style(s: Settings) -> None:
+    """Train a LoRA that paints in look=NAME on base=NAME and put it into assets/adapters."""
+    from models.lab.lora import LoraSettings, run
+    run(LoraSettings(look=s.look, base=s.base, data=s.data, minutes=s.minutes, device=s.on))
+
+
+def scribble(s: Settings) -> None:
+    """Train the scribble control on unfinished drawings and put it into assets/adapters."""
+    from models.lab.control import make_scribble
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.parallel import join
+    from models.weights import ASSETS
+    join()
+    painter = Painter(device=s.on)
+    make_scribble(painter.net(s.base), painter.encoder, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), Budget(s.minutes),
+                  ASSETS / "adapters" / "scribble.safetensors", s.command, s.on)
+
+
 def embedded(s: Settings) -> None:
     """Everything, resumable: data, decoder (12 % of the minutes), teacher (58 %), student (30 %), scores."""
     data(s)
@@ -162,7 +184,7 @@ def embedded(s: Settings) -> None:
     scores(s)
 
 
-RECIPES: dict[str, Callable[[Settings], None]] = {f.__name__: f for f in (data, decoder, teacher, distil, scores, sheet, embedded)}
+RECIPES: dict[str, Callable[[Settings], None]] = {f.__name__: f for f in (data, decoder, teacher, distil, scores, sheet, style, scribble, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:

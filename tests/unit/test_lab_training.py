@@ -149,11 +149,12 @@ def test_unknown_names_are_refused_with_the_list():
     assert settings_from(["n=7", "device=cpu"], 2.0).n == 7
 
 
-def test_muon_turns_a_gradient_into_an_orthogonal_step_and_leaves_the_ends_to_adamw():
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_muon_turns_a_gradient_into_an_orthogonal_step_and_leaves_the_ends_to_adamw(layout):
     """One step from zero momentum is the nearest orthogonal matrix, with the root mean square of lr * RMS."""
     torch.manual_seed(0)
     net = torch.nn.ModuleDict({"conv_in": torch.nn.Conv2d(4, 8, 3), "wide": torch.nn.Linear(48, 16), "kernel": torch.nn.Conv2d(8, 16, 3)})
-    net.to(memory_format=torch.channels_last)
+    net.to(memory_format=layout)
     before = {k: p.detach().clone() for k, p in net.named_parameters()}
     for p in net.parameters():
         p.grad = torch.randn_like(p)

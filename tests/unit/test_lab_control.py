@@ -1,0 +1,83 @@
+"""Training of the scribble control at tiny size: what it sees, that it learns, and that its file is the adapter."""
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.adapters import controlnet
+from models.lab import control
+from models.lab.budget import Budget
+from models.lab.latents import Batch
+from models.nets.control import build, control_config, start_from
+from models.nets.patches import PatchEncoder
+from models.nets.unet import CONFIG, build_unet
+
+TINY = CONFIG | dict(block_out_channels=[8, 16, 16], attention_head_dim=[1, 1, 1], norm_num_groups=4)
+ROWS = 6
+
+
+@pytest.fixture(scope="module")
+def encoder() -> PatchEncoder:
+    torch.manual_seed(0)
+    net = PatchEncoder()
+    smooth = torch.nn.functional.interpolate(torch.randn(32, 3, 2, 2), size=16, mode="bilinear").flatten(1)
+    net.basis.copy_(torch.linalg.qr(smooth.T)[0].T.reshape(32, 3, 16, 16))
+    net.scale.fill_(3.0)
+    return net
+
+
+class Rows:
+    """A LatentSet of ROWS pictures: a bright square on dark, each elsewhere."""
+
+    def __init__(self, encoder: PatchEncoder) -> None:
+        pictures = torch.full((ROWS, 3, 256, 256), 0.1)
+        for i in range(ROWS):
+            pictures[i, :, 32:160, 16 + 16 * i:144 + 16 * i] = 0.9
+        self.latents = encoder(pictures)
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def rows(self, rows: list[int]) -> Batch:
+        n = len(rows)
+        return Batch(self.latents[list(rows)], torch.zeros(n, 4, 384), torch.ones(n, 4, dtype=torch.bool), torch.zeros(n, 384))
+
+    def draw(self, rng: np.random.Generator, size: int, text_dropout: float) -> tuple[np.ndarray, Batch]:
+        rows = rng.integers(0, ROWS, size)
+        return rows, self.rows(list(rows))
+
+
+def test_control_pictures_show_the_share_that_was_asked_for(encoder: PatchEncoder) -> None:
+    data, lines = Rows(encoder), control.Lines(encoder)
+    batch = data.rows([0, 0, 0])
+    shown = lines.pictures([0, 0, 0], batch.latents, [0.0, 0.3, 1.0], np.random.default_rng(0))
+    ink = shown.mean((1, 2, 3))
+    assert shown.shape == (3, 3, 256, 256) and ink[0] == 0 and 0 < ink[1] < ink[2] and 0 <= shown.min() and shown.max() <= 1
+    assert lines.strokes(0, batch.latents[0]) is lines.strokes(0, batch.latents[0]), "found once"
+
+
+def test_an_untrained_control_changes_nothing_and_training_helps_only_where_lines_are(encoder: PatchEncoder, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net, data = build_unet(TINY), Rows(encoder)
+    net_control = start_from(build(control_config(TINY)), net)
+    lines = control.Lines(encoder)
+    seen, blank = control.error_at(net, net_control, data, lines, 1.0)
+    assert seen == blank
+    budget = Budget(10.0, max_updates=120)
+    config = control.ControlConfig(batch_size=6, lr=2e-2, whole=1.0, one_step=1.0)
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    control.train_control(net, net_control, data, lines, budget, config, say=lambda text: None)
+    seen, blank = control.error_at(net, net_control, data, lines, 1.0)
+    assert seen < 0.95 * blank, "the lines say where the square is"
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items()), "the base is frozen"
+    path = control.export_control(net_control, "scribble", tmp_path / "lines.safetensors", {}, "Lines", "Follows lines.")
+    spec = controlnet.recognise(str(path))
+    assert (spec.id, spec.control, spec.knows, spec.needs_image) == ("lines", "scribble", "Follows lines.", True)
+
+
+def test_shares_cover_their_range() -> None:
+    shares = control.random_shares(control.ControlConfig(), 4000, np.random.default_rng(0))
+    assert shares.min() >= 0.05 and (shares == 1).mean() == pytest.approx(0.25, abs=0.03)
