@@ -73,6 +73,8 @@ class Catalog:
     def add(self, kind: str, source: str) -> Any:
         """Take in a user's checkpoint or adapter (a path or a hub id); returns its spec. `kind` is "base" or "adapter"."""
         package, table = {"base": (bases, self._bases), "adapter": (adapters, self._adapters)}[kind]
+        if known := _listed(table, source):
+            return known
         for module in _modules(package):
             recognise = getattr(module, "recognise", None)
             spec = recognise(source) if recognise else None
@@ -133,6 +135,13 @@ def _find(table: dict[str, Entry], id: str, kind: str) -> Entry:
     if id not in table:
         raise UnknownId(f'There is no {kind} "{id}".', f"Known: {', '.join(table) or 'none'}.")
     return table[id]
+
+
+def _listed(table: dict[str, Entry], source: str) -> Any:
+    """The spec that names the hub repository `source` as its own, before a plug-in of another kind calls it unknown; None when
+    there is none, or several in one repository."""
+    found = [e.spec for e in table.values() if source and [file.repo for file in e.spec.files[:1]] == [source]]
+    return found[0] if len(found) == 1 else None
 
 
 def _check_extent(spec: BaseSpec, extent: Extent) -> None:

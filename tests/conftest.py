@@ -53,6 +53,13 @@ def sd_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_all(tmp_path_factory.mktemp("sd"))
 
 
+@pytest.fixture(scope="session")
+def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny-sdxl as a folder and as tiny-sdxl-file.safetensors with the same weights."""
+    from tests.tiny_sdxl import write_all
+    return write_all(tmp_path_factory.mktemp("sdxl"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last: Playwright keeps an event loop running, beside which no other test could start its own."""

@@ -89,43 +89,56 @@ def networks(family: str, seed: int = 0) -> dict[str, Any]:
 
 def write_folder(folder: Path, nets: dict[str, Any], family: str = "sd1", variant: str | None = None, **scheduler: Any) -> Path:
     """A diffusers folder as the hub has it."""
+    readers = [part for part in nets if part.startswith("text_encoder")]
+    for part, net in nets.items():
+        net.save_pretrained(folder / part, variant=None if part in readers else variant)
+        if variant and part in readers:
+            (folder / part / "model.safetensors").rename(folder / part / f"model.{variant}.safetensors")
+    parts: dict[str, Any] = {part: [type(net).__module__.split(".")[0], type(net).__name__] for part, net in nets.items()}
+    for part in readers:
+        tokenizer = part.replace("text_encoder", "tokenizer")
+        _write_tokenizer(folder / tokenizer, "!" if family == "sd2" or part == "text_encoder_2" else "<|endoftext|>")
+        parts[tokenizer] = ["transformers", "CLIPTokenizer"]
+    _json(folder / "scheduler" / "scheduler_config.json", SCHEDULER | scheduler)
+    parts |= {"scheduler": ["diffusers", "PNDMScheduler"]} | ({} if family == "sdxl" else {"safety_checker": [None, None]})
+    pipeline = "StableDiffusionXLPipeline" if family == "sdxl" else "StableDiffusionPipeline"
+    _json(folder / "model_index.json", {"_class_name": pipeline, "_diffusers_version": "0.6.0"} | parts)
+    return folder
+
+
+def _write_tokenizer(folder: Path, pad: str) -> None:
     from models.bases._sd_parts import clip_tokenizer
 
-    for part, net in nets.items():
-        net.save_pretrained(folder / part, variant=variant) if part != "text_encoder" else net.save_pretrained(folder / part)
-    if variant:
-        (folder / "text_encoder" / "model.safetensors").rename(folder / "text_encoder" / f"model.{variant}.safetensors")
-    pad = "!" if family == "sd2" else "<|endoftext|>"
     words = clip_tokenizer(pad)
-    _json(folder / "tokenizer" / "vocab.json", words.get_vocab())
+    _json(folder / "vocab.json", words.get_vocab())
     merges = [" ".join(pair) for pair in words._merges]
-    (folder / "tokenizer" / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
-    _json(folder / "tokenizer" / "tokenizer_config.json", {**TOKENIZER, "pad_token": pad})
-    _json(folder / "scheduler" / "scheduler_config.json", SCHEDULER | scheduler)
-    parts = {
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
-        "scheduler": ["diffusers", "PNDMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "safety_checker": [None, None],
-    }
-    _json(folder / "model_index.json", {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.6.0"} | parts)
-    return folder
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    _json(folder / "tokenizer_config.json", {**TOKENIZER, "pad_token": pad})
 
 
 def write_single_file(path: Path, nets: dict[str, Any], family: str = "sd1", metadata: dict[str, str] | None = None) -> Path:
     """The same networks under the names of the original single-file layout."""
-    tensors = {f"model.diffusion_model.{_unet_name(k)}": v for k, v in nets["unet"].state_dict().items()}
-    tensors |= {f"first_stage_model.{_vae_name(k)}": _vae_tensor(k, v) for k, v in nets["vae"].state_dict().items()}
-    text = {k: v for k, v in nets["text_encoder"].state_dict().items() if not k.endswith("position_ids")}
-    tensors |= (
-        _open_clip(text)
-        if family == "sd2"
-        else {f"cond_stage_model.transformer.text_model.{k.removeprefix('text_model.')}": v for k, v in text.items()}
-    )
+    tensors = painters(nets)
+    text = nets["text_encoder"].state_dict()
+    tensors |= open_clip(text, "cond_stage_model.model.", spare=1) if family == "sd2" else clip(text, "cond_stage_model.transformer.")
+    return save(tensors, path, metadata)
+
+
+def painters(nets: dict[str, Any], family: str = "sd1") -> dict[str, Tensor]:
+    """UNet and VAE under their original names."""
+    tensors = {f"model.diffusion_model.{unet_name(k, family)}": v for k, v in nets["unet"].state_dict().items()}
+    return tensors | {f"first_stage_model.{_vae_name(k)}": _vae_tensor(k, v) for k, v in nets["vae"].state_dict().items()}
+
+
+def save(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> Path:
     save_file({k: v.contiguous().clone() for k, v in tensors.items()}, path, metadata)
     return path
+
+
+def clip(text: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The names of CLIP as OpenAI's model has them in checkpoints."""
+    kept = {k: v for k, v in text.items() if not k.endswith("position_ids")}
+    return {f"{prefix}text_model.{k.removeprefix('text_model.')}": v for k, v in kept.items()}
 
 
 def _json(path: Path, value: Any) -> None:
@@ -144,13 +157,16 @@ _RESNET = {
 _UNET_ENDS = {
     "time_embedding.linear_1": "time_embed.0",
     "time_embedding.linear_2": "time_embed.2",
+    "add_embedding.linear_1": "label_emb.0.0",
+    "add_embedding.linear_2": "label_emb.0.2",
     "conv_in": "input_blocks.0.0",
     "conv_norm_out": "out.0",
     "conv_out": "out.2",
 }
 
 
-def _unet_name(name: str) -> str:
+def unet_name(name: str, family: str = "sd1") -> str:
+    """The original name of a tensor. An upsampler comes after an attention, where its level has one."""
     for theirs, ours in _UNET_ENDS.items():
         if name.startswith(theirs + "."):
             return ours + name.removeprefix(theirs)
@@ -162,7 +178,7 @@ def _unet_name(name: str) -> str:
     if m[3] == "downsamplers":
         return f"input_blocks.{3 * level + 3}.0.op.{rest.removeprefix('conv.')}"
     if m[3] == "upsamplers":
-        return f"output_blocks.{3 * level + 2}.{1 if level == 0 else 2}.{rest}"
+        return f"output_blocks.{3 * level + 2}.{1 if level == 0 and family != 'sdxl' else 2}.{rest}"
     block = f"input_blocks.{3 * level + item + 1}" if m[1] == "down" else f"output_blocks.{3 * level + item}"
     return f"{block}.0.{_resnet(rest)}" if m[3] == "resnets" else f"{block}.1.{rest}"
 
@@ -190,9 +206,8 @@ def _vae_tensor(name: str, tensor: Tensor) -> Tensor:
     return tensor[:, :, None, None] if re.search(r"attentions\.0\.to_.*weight", name) else tensor
 
 
-def _open_clip(text: dict[str, Tensor]) -> dict[str, Tensor]:
-    """OpenCLIP names, q, k and v in one matrix, and one more layer, which SD 2.x does not read."""
-    base, out = "cond_stage_model.model.", {}
+def open_clip(text: dict[str, Tensor], prefix: str, spare: int = 0) -> dict[str, Tensor]:
+    """OpenCLIP names, q, k and v in one matrix; `spare`: layers more than the network has, as in SD 2.x, which does not read them."""
     text = {k.removeprefix("text_model."): v for k, v in text.items()}
     ends = {
         "embeddings.token_embedding.weight": "token_embedding.weight",
@@ -200,24 +215,22 @@ def _open_clip(text: dict[str, Tensor]) -> dict[str, Tensor]:
         "final_layer_norm.weight": "ln_final.weight",
         "final_layer_norm.bias": "ln_final.bias",
     }
-    out |= {base + ours: text[theirs] for theirs, ours in ends.items()}
-    for layer in range(TEXT_LAYERS + 1):
-        of = {
-            k.removeprefix(f"encoder.layers.{min(layer, TEXT_LAYERS - 1)}."): v
-            for k, v in text.items()
-            if k.startswith(f"encoder.layers.{min(layer, TEXT_LAYERS - 1)}.")
-        }
-        block = f"{base}transformer.resblocks.{layer}."
-        for kind in ("weight", "bias"):
-            out[f"{block}attn.in_proj_{kind}"] = torch.cat([of[f"self_attn.{c}_proj.{kind}"] for c in "qkv"])
-            for theirs, ours in (
-                ("self_attn.out_proj", "attn.out_proj"),
-                ("layer_norm1", "ln_1"),
-                ("layer_norm2", "ln_2"),
-                ("mlp.fc1", "mlp.c_fc"),
-                ("mlp.fc2", "mlp.c_proj"),
-            ):
-                out[f"{block}{ours}.{kind}"] = of[f"{theirs}.{kind}"]
+    out = {prefix + ours: text[theirs] for theirs, ours in ends.items()}
+    if "text_projection.weight" in text:
+        out |= {f"{prefix}text_projection": text["text_projection.weight"].T, f"{prefix}logit_scale": torch.tensor(4.6)}
+    layers = len({k.split(".")[2] for k in text if k.startswith("encoder.layers.")})
+    for layer in range(layers + spare):
+        own = f"encoder.layers.{min(layer, layers - 1)}."
+        of = {k.removeprefix(own): v for k, v in text.items() if k.startswith(own)}
+        out |= _open_clip_layer(of, f"{prefix}transformer.resblocks.{layer}.")
+    return out
+
+
+def _open_clip_layer(of: dict[str, Tensor], block: str) -> dict[str, Tensor]:
+    out, names = {}, {"self_attn.out_proj": "attn.out_proj", "layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj"}
+    for kind in ("weight", "bias"):
+        out[f"{block}attn.in_proj_{kind}"] = torch.cat([of[f"self_attn.{c}_proj.{kind}"] for c in "qkv"])
+        out |= {f"{block}{ours}.{kind}": of[f"{theirs}.{kind}"] for theirs, ours in names.items()}
     return out
 
 

@@ -1,4 +1,4 @@
-"""LoRA (Hu et al. 2021): y = W x + strength * alpha / rank * B A x on chosen layers of the UNet and the text encoder.
+"""LoRA (Hu et al. 2021): y = W x + strength * alpha / rank * B A x on chosen layers of the UNet and the text encoders.
 
 Attaching wraps those layers, detaching puts the very same layers back, so output, state and repr are equal bit for bit. Files
 are recognised by their tensor names; which base they fit follows from the header alone.
@@ -19,7 +19,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from models.adapters._lora_keys import TEXT, UNET, Place, declared_scale, places
+from models.adapters._lora_keys import TEXT, TEXT_2, UNET, Place, declared_scale, places
 from models.contracts import Base, Hooks
 from models.devices import Device
 from models.errors import BadInput, Incompatible, StudioError
@@ -172,7 +172,7 @@ class LoraAdapter:
 
     @property
     def reads_text(self) -> bool:
-        return any(place.target == TEXT for place in self.factors)
+        return any(place.target != UNET for place in self.factors)
 
     def set_strength(self, strength: float) -> None:
         changed, self.strength = strength != self.strength, strength
@@ -202,7 +202,7 @@ class LoraAdapter:
 
     def _layers(self, base: Base) -> list[tuple[nn.Module, str, Factors]]:
         """(parent, attribute, factors) of every layer to wrap."""
-        nets = {UNET: base.network, TEXT: getattr(base, "text_encoder", None)}
+        nets = {UNET: base.network} | {target: getattr(base, target, None) for target in (TEXT, TEXT_2)}
         by_flat = {
             target: {path.replace(".", "_"): path for path, _ in net.named_modules()}
             for target, net in nets.items()

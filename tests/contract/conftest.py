@@ -10,10 +10,12 @@ from models.engine import Engine, open_engine
 
 
 @pytest.fixture(scope="session")
-def sources(tiny_folder: Path, sd_folder: Path) -> list[str]:
+def sources(tiny_folder: Path, sd_folder: Path, sdxl_folder: Path) -> list[str]:
     """What --base would name."""
     files = [tiny_folder / "tiny-student.safetensors", tiny_folder / "tiny-teacher.safetensors"]
-    return [str(p) for p in (*files, *(sd_folder / f"tiny-{family}{kind}" for family in ("sd1", "sd2") for kind in ("", "-file.safetensors")))]
+    families = {"sd1": sd_folder, "sd2": sd_folder, "sdxl": sdxl_folder}
+    files += [folder / f"tiny-{family}{kind}" for family, folder in families.items() for kind in ("", "-file.safetensors")]
+    return [str(path) for path in files]
 
 
 @pytest.fixture(scope="session")
