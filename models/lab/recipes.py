@@ -175,6 +175,17 @@ def scribble(s: Settings) -> None:
                   ASSETS / "adapters" / "scribble.safetensors", s.command, s.on)
 
 
+def rgba(s: Settings) -> None:
+    """Train the transparent decoder and put it into assets/adapters."""
+    from models.lab.drawings import read_drawings
+    from models.lab.painter import Painter
+    from models.lab.rgba import make_rgba
+    from models.weights import ASSETS
+    painter = Painter(device=s.on)
+    make_rgba(painter.encoder, painter.decoder, read_drawings(s.data), Budget(s.minutes), ASSETS / "adapters" / "transparent.safetensors",
+              s.command, s.on)
+
+
 def embedded(s: Settings) -> None:
     """Everything, resumable: data, decoder (12 % of the minutes), teacher (58 %), student (30 %), scores."""
     data(s)
@@ -184,7 +195,7 @@ def embedded(s: Settings) -> None:
     scores(s)
 
 
-RECIPES: dict[str, Callable[[Settings], None]] = {f.__name__: f for f in (data, decoder, teacher, distil, scores, sheet, style, scribble, embedded)}
+RECIPES: dict[str, Callable[[Settings], None]] = {f.__name__: f for f in (data, decoder, teacher, distil, scores, sheet, style, scribble, rgba, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:
