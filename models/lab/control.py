@@ -16,12 +16,11 @@ import torch
 from torch import Tensor
 
 from models import checkpoint
+from models.lab.beside import train_beside
 from models.lab.budget import Budget
 from models.lab.diffusion import random_times, sigmas_at, weights_of
 from models.lab.latents import Batch, LatentSet
-from models.lab.muon import Muon
-from models.lab.parallel import agreed, average_gradients, rank, world
-from models.lab.train import TrainConfig, learning_rate
+from models.lab.parallel import rank
 from models.lines import by_hand, drawn, edges, partial, strokes_of
 from models.nets.control import KIND, build, hint, residuals, start_from
 from models.nets.patches import PatchEncoder
@@ -88,34 +87,15 @@ def control_loss(net: Any, control: Any, batch: Batch, lines: Tensor, times: Ten
 
 def train_control(net: Any, control: Any, data: LatentSet, lines: Lines, budget: Budget, config: ControlConfig, device: str = "cpu",
                   say: Callable[[str], None] = print) -> None:
-    """Train `control` beside the frozen `net` until the budget is spent; the learning rate warms up, stays and cools down."""
-    net.requires_grad_(False).eval()
-    control.train()
-    optimizer = Muon(control.named_parameters(), config.lr)
-    schedule = TrainConfig(lr=config.lr, warmup_steps=50, cooldown_share=0.4)
-    seed = config.seed + 1_000_003 * rank()
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
-    average = 0.0
-    while (spent := agreed(budget.spent)) < 1:
+    """Train `control` on `data` until the budget is spent."""
+    def loss_of(rng: np.random.Generator, generator: torch.Generator) -> Tensor:
         rows, batch = data.draw(rng, config.batch_size, config.text_dropout)
         pictures = lines.pictures(rows, batch.latents, random_shares(config, len(rows), rng), rng).to(device)
-        batch = batch.to(device)
         times = random_times(len(rows), generator, config.time_mean, config.time_std)
         times[: int(config.one_step * len(rows))] = TOP
         eps = torch.randn(batch.latents.shape, generator=generator).to(device)
-        with torch.autocast(device, torch.bfloat16):
-            loss = control_loss(net, control, batch, pictures, times.to(device), eps).mean()
-        loss.backward()
-        average_gradients(control.parameters())
-        torch.nn.utils.clip_grad_norm_(control.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(schedule, budget.updates, spent)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        budget.tick()
-        average = float(loss.detach()) if budget.updates == 1 else 0.97 * average + 0.03 * float(loss.detach())
-        if rank() == 0 and budget.updates % 50 == 1:
-            say(f"{budget.updates} updates, {budget.updates * len(rows) * world():,} pictures, loss {average:.4f}, {budget.minutes_left:.1f} min left")
+        return control_loss(net, control, batch.to(device), pictures, times.to(device), eps).mean()
+    train_beside(net, control, loss_of, budget, config.lr, config.seed, device, say)
 
 
 @torch.no_grad()
@@ -147,7 +127,6 @@ def make_scribble(net: Any, encoder: PatchEncoder, data: LatentSet, unseen: Late
     train_control(net, control, data, lines, budget, config, device, lambda text: print(text, flush=True))
     if rank():
         return
-    control.eval()
     errors = {f"{share:.0%}": [round(v, 4) for v in error_at(net, control, unseen, Lines(encoder), share, device)] for share in (0.1, 0.25, 0.5, 1.0)}
     recipe = {"command": command, "config": asdict(config), "updates": budget.updates, "x0_error_with_and_without_lines": errors}
     export_control(control, "scribble", path, recipe, "Scribble", "Follows the lines of a drawing, finished or not.")

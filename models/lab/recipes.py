@@ -175,6 +175,19 @@ def scribble(s: Settings) -> None:
                   ASSETS / "adapters" / "scribble.safetensors", s.command, s.on)
 
 
+def image_prompt(s: Settings) -> None:
+    """Train the image prompt with its encoder and put it into assets/adapters."""
+    from models.lab.image_prompt import make_image_prompt
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.parallel import join
+    from models.weights import ASSETS
+    join()
+    painter = Painter(device=s.on)
+    make_image_prompt(painter.net(s.base), painter.encoder, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), Budget(s.minutes),
+                      ASSETS / "adapters" / "image-prompt.safetensors", s.command, s.on)
+
+
 def rgba(s: Settings) -> None:
     """Train the transparent decoder and put it into assets/adapters."""
     from models.lab.drawings import read_drawings
@@ -195,7 +208,8 @@ def embedded(s: Settings) -> None:
     scores(s)
 
 
-RECIPES: dict[str, Callable[[Settings], None]] = {f.__name__: f for f in (data, decoder, teacher, distil, scores, sheet, style, scribble, rgba, embedded)}
+RECIPES: dict[str, Callable[[Settings], None]] = {
+    f.__name__: f for f in (data, decoder, teacher, distil, scores, sheet, style, scribble, image_prompt, rgba, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:
