@@ -118,6 +118,17 @@ def by_hand(strokes: Sequence[np.ndarray], rng: np.random.Generator, wobble_px: 
     return out
 
 
+def agreement(wanted: np.ndarray, found: np.ndarray, within_px: float = 4.0) -> tuple[float, float, float]:
+    """(recall, precision, F1) of two bool line drawings [H, W]: the share of wanted pixels with a found one within `within_px`, the
+    share of found ones with a wanted one near, and their harmonic mean. Nothing wanted and nothing found agree fully."""
+    if not wanted.any() or not found.any():
+        same = float(wanted.any() == found.any())
+        return same, same, same
+    far = [cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) for mask in (found, wanted)]
+    recall, precision = float((far[0][wanted] <= within_px).mean()), float((far[1][found] <= within_px).mean())
+    return recall, precision, 2 * recall * precision / max(recall + precision, 1e-9)
+
+
 def control_picture(rgb: np.ndarray, share: float = 1.0, seed: int = 0, width_px: float = 3.0) -> np.ndarray:
     """uint8 [H, W, 3] -> scribble control uint8 [H, W, 3]: white hand-drawn lines on black, `share` of them (0..1)."""
     rng = np.random.default_rng(seed)

@@ -180,6 +180,12 @@ def _report(columns: dict[str, dict[str, Score]], rebuilt: dict[str, Score], fac
     return "\n".join(lines) + "\n"
 
 
+def _kept_sections(path: Path) -> str:
+    """What other recipes wrote below the report: everything from the first "## " on."""
+    _, mark, rest = path.read_text(encoding="utf-8").partition("\n## ") if path.exists() else ("", "", "")
+    return mark + rest
+
+
 def _about(function: Callable) -> str:
     """The first paragraph of the metric's file."""
     first = (sys.modules[function.__module__].__doc__ or "").strip().split("\n\n")[0]
@@ -208,7 +214,7 @@ def run_scores(drawings: tuple[Sequence[Item], np.ndarray], paint: Paint, cache_
         result[column.title] = measure(painted, real)
         save_sheets(painted, asked, real, cache_dir / column.title.replace(", ", "-").replace(" ", "-"))
         say(f"{column.title}: " + ", ".join(f"{name} {_cell(score)}" for name, score in result[column.title].items()))
-        text = _report(result | truth, rebuilt, head)
+        text = _report(result | truth, rebuilt, head) + _kept_sections(out)
         write_atomic(out, partial(Path.write_text, data=text, encoding="utf-8"))
     return result | truth
 

@@ -145,6 +145,14 @@ def scores(s: Settings) -> None:
     run_scores(read_drawings(s.data), painter.paint, s.data / "scores", n=s.n, rebuild=painter.rebuild, facts=facts)
 
 
+def adapter_scores(s: Settings) -> None:
+    """Measure the shipped adapters on held-out drawings and write their part of assets/SCORES.md."""
+    from models.lab.adapter_scores import run_adapter_scores
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    print(run_adapter_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)), s.data / "scores", f"`{s.command}`", min(s.n, 96)))
+
+
 def sheet(s: Settings) -> None:
     """Paint the fixed 64 prompts with the exported student and teacher, as PNG in the data folder."""
     from models.lab.evaluate import contact_sheet, read_prompts
@@ -209,7 +217,7 @@ def embedded(s: Settings) -> None:
 
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
-    f.__name__: f for f in (data, decoder, teacher, distil, scores, sheet, style, scribble, image_prompt, rgba, embedded)}
+    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sheet, style, scribble, image_prompt, rgba, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:

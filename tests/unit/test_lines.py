@@ -53,3 +53,16 @@ def test_the_hand_is_repeatable_and_near_the_line() -> None:
     assert (one == again).all() and (one != other).any()
     ys, xs = np.nonzero(one[..., 0] > 128)
     assert np.abs(np.hypot(xs - 128, ys - 128) - 60).max() < 14
+
+
+def test_agreement_counts_what_lies_near() -> None:
+    wanted, found = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    wanted[20, 10:50] = True
+    assert lines.agreement(wanted, wanted) == (1.0, 1.0, 1.0)
+    found[22, 10:30] = True
+    recall, precision, f1 = lines.agreement(wanted, found, within_px=3)
+    assert 0.5 <= recall <= 0.6 and precision == 1.0 and f1 == pytest.approx(2 * recall / (recall + 1))
+    found[60, 10:30] = True
+    assert lines.agreement(wanted, found, within_px=3)[1] == 0.5
+    assert lines.agreement(wanted, np.zeros_like(wanted)) == (0.0, 0.0, 0.0)
+    assert lines.agreement(np.zeros_like(wanted), np.zeros_like(wanted)) == (1.0, 1.0, 1.0)
