@@ -20,6 +20,8 @@ from models.contracts import Base
 from models.devices import Device
 from models.engine import Engine
 from models.job import Job
+from models.spec import AdapterSpec
+from models.weights import locate
 
 
 class _Unet(nn.Module):
@@ -109,3 +111,24 @@ def in_turns(calls: Mapping[str, Callable[[], Any]], repeats: int, row: int = 5)
                 if number >= 2:
                     times[name].append((time.perf_counter() - start) * 1e3)
     return times
+
+
+def plain_loras(base: Base, lora: AdapterSpec) -> dict[str, Callable[[], None]]:
+    """{"plain_load_ms": reading the UNet anew, "plain_lora_on_ms" and "plain_lora_off_ms": diffusers and peft with the same LoRA}, the
+    calls an application makes when it has no registry. Off follows on: each call of one puts back what the other needs."""
+    if not isinstance(base, EmbeddedBase):
+        return {}
+    unet, path = load(base.spec, Device(base.device, base.dtype)).network, locate(lora.files[0])
+
+    def on() -> None:
+        off()
+        unet.load_lora_adapter(str(path.parent), weight_name=path.name, prefix="unet", adapter_name="lora")
+
+    def off() -> None:
+        if getattr(unet, "peft_config", None):
+            unet.delete_adapters("lora")
+
+    def on_and_off() -> None:
+        on()
+        off()
+    return {"plain_load_ms": lambda: load(base.spec, Device(base.device, base.dtype)), "plain_lora_on_ms": on, "plain_lora_on_and_off_ms": on_and_off}

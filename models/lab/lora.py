@@ -142,9 +142,9 @@ def export(studio: Studio, settings: LoraSettings, recipe: dict[str, Any]) -> Pa
     from peft import get_peft_model_state_dict
     tensors = {f"unet.{name}": t.half().contiguous().cpu() for name, t in get_peft_model_state_dict(studio.net).items()}
     path = settings.out / f"{settings.look}.safetensors"
-    rank = {"unet.r": settings.rank, "unet.lora_alpha": settings.rank}
+    peft = {"unet.r": settings.rank, "unet.lora_alpha": settings.rank, "unet.target_modules": TARGETS, "unet.bias": "none"}
     header = {"modelspec.sai_model_spec": "1.0.1", "modelspec.title": studio.look.title, "modelspec.description": studio.look.says,
-              "modelspec.license": "Apache-2.0", "lora_adapter_metadata": json.dumps(rank), "onestroke.arch": json.dumps(asdict(ARCH)),
+              "modelspec.license": "Apache-2.0", "lora_adapter_metadata": json.dumps(peft), "onestroke.arch": json.dumps(asdict(ARCH)),
               "onestroke.recipe": json.dumps(recipe)}
     write_atomic(path, lambda part: save_file(tensors, part, header))
     return path

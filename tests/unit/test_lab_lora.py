@@ -102,3 +102,19 @@ def test_the_exported_file_is_the_adapter_that_was_trained(studio: lora.Studio, 
     assert torch.allclose(ours, theirs, atol=2e-3, rtol=1e-2) and ours.isfinite().all()
     with torch.no_grad():
         assert (predict(plain, *args) - theirs).abs().mean() > 0.02
+
+
+def test_diffusers_itself_loads_the_exported_file(studio: lora.Studio, tmp_path: Path) -> None:
+    """Other programs read it by their ordinary call."""
+    for p in studio.net.parameters():
+        if p.requires_grad:
+            torch.nn.init.normal_(p, std=0.1, generator=torch.Generator().manual_seed(p.numel()))
+    path = lora.export(studio, lora.LoraSettings(look="ink", rank=4, out=tmp_path), {})
+    plain = copy.deepcopy(studio.net)
+    plain.delete_adapters("default")
+    plain.unload_lora()
+    plain.load_lora_adapter(str(tmp_path), weight_name=path.name, prefix="unet", adapter_name="ink")
+    data = batch(3)
+    args = (data.latents, torch.full((8,), 500.0), data.cond)
+    with torch.no_grad():
+        assert torch.allclose(predict(plain, *args), predict(studio.net, *args), atol=2e-3, rtol=1e-2)
