@@ -94,6 +94,8 @@ class Base(Protocol):
         """Noise levels and guidance for this job; image-to-image starts part way down."""
     def encode_prompt(self, text: str) -> Any:
         """Conditioning of one prompt; cached by text."""
+    def forget_prompts(self) -> None:
+        """Called by an adapter that changes how text is read, when it comes, turns and goes."""
     def batch_cond(self, conds: Sequence[Any]) -> Any:
         """Conditionings of the samples of one batch, stacked."""
     def encode(self, rgb: Tensor) -> Tensor:

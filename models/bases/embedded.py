@@ -66,6 +66,10 @@ class EmbeddedBase:
     def _encode_prompt(self, text: str) -> TextStates:
         return self.text.encode([text])[0]
 
+    def forget_prompts(self) -> None:
+        """Called by whatever changes how text is read."""
+        self.encode_prompt.cache_clear()
+
     def batch_cond(self, conds: Sequence[TextStates]) -> Cond:
         longest = max(len(c.states) for c in conds)
         states = torch.stack([torch.nn.functional.pad(c.states, (0, 0, 0, longest - len(c.states))) for c in conds]).to(self.dtype)
