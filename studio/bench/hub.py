@@ -13,23 +13,25 @@ from models.job import Extent, Job
 from studio.settings import DEFAULT_BASE, Settings
 
 SIDE_PX, STEPS, REPEATS = 512, 1, 3
+RANDOM = {DEFAULT_BASE: "write", "random-sd": "write", "random-sdxl": "write_xl"}    # --base -> what writes it
 
 
 def run(settings: Settings) -> Mapping[str, float]:
-    """`--base` names the checkpoint; with the default base, a random one of SD 1.5's shape is written and read back."""
+    """`--base` names the checkpoint. With the default base or "random-sd", a random one of SD 1.5's shape is written and read back,
+    with "random-sdxl" one of SDXL's."""
     with checkpoint(settings.base) as source:
         return measure(source, settings)
 
 
 @contextmanager
 def checkpoint(base: str) -> Iterator[str]:
-    """The given checkpoint, or a folder of random fp16 weights that goes away afterwards (about 2 GB of disk)."""
-    if base != DEFAULT_BASE:
+    """The given checkpoint, or a folder of random fp16 weights that goes away afterwards (2 GB of disk, for SDXL 7 GB)."""
+    if base not in RANDOM:
         yield base
         return
     from models.bases import _random_sd
     with tempfile.TemporaryDirectory(prefix="onestroke-hub-") as folder:
-        yield str(_random_sd.write(Path(folder, "random-turbo")))
+        yield str(getattr(_random_sd, RANDOM[base])(Path(folder, "random-turbo")))
 
 
 def measure(source: str, settings: Settings) -> dict[str, float]:

@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.adapters import lora
-from models.bases import sd_unet, sdxl_unet
+from models.bases import _random_sd, sd_unet, sdxl_unet
+from models.bases._sd_layout import elements, missing_xl_parts, shapes_of, xl_layout_of
 from models.catalog import Catalog
 from models.devices import Device
 from models.engine import Engine
@@ -58,6 +59,24 @@ def test_folder_and_single_file_are_the_same_networks(base: sdxl_unet.SdxlUnetBa
     assert file.vae.config.scaling_factor == base.vae.config.scaling_factor == 0.13025
     words, same = (b.encode_prompt("a red fox, 1!") for b in (base, file))
     assert torch.allclose(words.states, same.states, atol=1e-5) and torch.allclose(words.pooled, same.pooled, atol=1e-5)
+
+
+def test_at_real_width_a_single_file_says_the_published_configs() -> None:
+    """Names and shapes only: no weight is made."""
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    with torch.device("meta"):
+        nets = {"unet": UNet2DConditionModel(**_random_sd.XL_UNET), "vae": AutoencoderKL(**_random_sd.XL_VAE),
+                "text_encoder": CLIPTextModel(CLIPTextConfig(**_random_sd.TEXT)),
+                "text_encoder_2": CLIPTextModelWithProjection(CLIPTextConfig(**_random_sd.XL_TEXT))}
+    shapes = shapes_of({name: {"shape": tensor.shape} for name, tensor in tiny_sdxl.single_file(nets).items()})
+    layout = xl_layout_of(shapes)
+    assert not missing_xl_parts(shapes) and all(layout.unet[key] == value for key, value in _random_sd.XL_UNET.items())
+    assert all(layout.vae[key] == value for key, value in _random_sd.XL_VAE.items())
+    for text, config in zip(layout.texts, (_random_sd.TEXT, _random_sd.XL_TEXT)):
+        assert all(text.config[key] == value for key, value in config.items() if key != "pad_token_id")
+    assert 4 * elements(shapes) == pytest.approx(sdxl_unet.SPECS[0].bytes, rel=1e-3)
 
 
 # --- against the pipeline of diffusers ---------------------------------------------------------------------------------
