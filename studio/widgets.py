@@ -1,9 +1,11 @@
 """Controls that several tabs share."""
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import gradio as gr
 
-from models.spec import BaseSpec
+from models.spec import AdapterSpec, BaseSpec
 
 ROLL_JS = "() => Math.floor(Math.random() * 2 ** 31)"
 
@@ -33,13 +35,32 @@ def base_picker(specs: dict[str, BaseSpec], default: str) -> gr.Dropdown:
     return gr.Dropdown([(spec.title, spec.id) for spec in specs.values()], value=default, label="Model", visible=len(specs) > 1)
 
 
-def negative_box(spec: BaseSpec) -> gr.Textbox:
-    """Off, with the reason, for a base that has no use for it."""
-    return gr.Textbox(label="Avoid", lines=1, max_lines=3, interactive=spec.negative_prompt, placeholder=negative_hint(spec),
-                      elem_id="os-negative")
+def looks(adapters: Iterable[AdapterSpec], spec: BaseSpec) -> list[tuple[str, str]]:
+    """(title, id) of the LoRAs that fit a base, and none."""
+    return [("None", ""), *((a.title, a.id) for a in adapters if a.kind == "lora" and a.fits(spec.arch))]
 
 
-def negative_hint(spec: BaseSpec) -> str:
-    if spec.negative_prompt:
+def granting(ability: str, adapters: Iterable[AdapterSpec], spec: BaseSpec) -> str:
+    """The id of an adapter that gives a base an ability it lacks; "" when it needs none or there is none."""
+    if getattr(spec, ability):
+        return ""
+    return next((a.id for a in adapters if ability in a.grants and a.fits(spec.arch)), "")
+
+
+def look_row(choices: list[tuple[str, str]]) -> tuple[gr.Dropdown, gr.Slider]:
+    """(look, its strength), shown when there is one."""
+    with gr.Row(elem_classes="os-look", visible=len(choices) > 1):
+        look = gr.Dropdown(choices, value="", label="Look", elem_id="os-look", min_width=110, scale=2)
+        strength = gr.Slider(0.0, 1.5, 1.0, step=0.05, label="Amount", elem_id="os-look-strength", buttons=[], min_width=110, scale=3)
+    return look, strength
+
+
+def negative_box(spec: BaseSpec, able: bool) -> gr.Textbox:
+    """Off, with the reason, where nothing can use it."""
+    return gr.Textbox(label="Avoid", lines=1, max_lines=3, interactive=able, placeholder=negative_hint(spec, able), elem_id="os-negative")
+
+
+def negative_hint(spec: BaseSpec, able: bool) -> str:
+    if able:
         return "What should not be in the picture"
     return f"Off: {spec.title} paints without guidance, so it cannot steer away from words"

@@ -10,7 +10,8 @@ _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
 @dataclass(frozen=True)
 class Controls:
-    """`strength`: 0 keeps the drawing, 1 ignores it. `refine`: render again at the base's most steps when the hand rests."""
+    """`strength`: 0 keeps the drawing, 1 ignores it. `refine`: render again at the base's most steps when the hand rests. `look`: id
+    of a LoRA, "" = none."""
     prompt: str = ""
     negative: str = ""
     style: str = ""
@@ -19,6 +20,8 @@ class Controls:
     steps: int = 1
     strength: float = 0.85
     refine: bool = True
+    look: str = ""
+    look_strength: float = 1.0
 
     def updated(self, values: dict) -> Controls:
         """A copy with the page's values. Unknown names and wrong kinds are refused, nothing is changed then."""

@@ -1,7 +1,7 @@
 """The live tab: the picture follows the words as they are typed and the hand as it draws."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from models.errors import UnknownId
-from models.job import Extent, Job, Picture
-from models.spec import BaseSpec
+from models.job import AdapterUse, Extent, Job, Picture
+from models.spec import AdapterSpec, BaseSpec
 from studio import widgets
 from studio.events import Handoff
 from studio.live.controls import Controls
@@ -41,12 +41,15 @@ import(new URL('studio/live/page/canvas.js', document.baseURI)).then(({ start })
 """
 
 
-def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec) -> Job:
-    """What the controls and the drawing ask for. `canvas`: uint8 [H, W, 3], None or blank = paint from the words alone."""
+def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec, keep_out: str = "") -> Job:
+    """What the controls and the drawing ask for. `canvas`: uint8 [H, W, 3], None or blank = paint from the words alone. `keep_out`:
+    the adapter that lets a base without guidance avoid words, "" = none."""
     side = spec.native_px[0]
-    job = Job(prompt=controls.prompt.strip(), base=controls.base, style=controls.style, seeds=(controls.seed,),
-              negative=controls.negative.strip() if spec.negative_prompt else "", extent=Extent(side, side),
-              steps=min(max(controls.steps, spec.min_steps), spec.max_steps))
+    negative = controls.negative.strip() if spec.negative_prompt or keep_out else ""
+    uses = ((AdapterUse(controls.look, float(controls.look_strength)),) if controls.look else ()) + (
+        (AdapterUse(keep_out),) if keep_out and negative else ())
+    job = Job(prompt=controls.prompt.strip(), base=controls.base, style=controls.style, seeds=(controls.seed,), negative=negative,
+              extent=Extent(side, side), steps=min(max(controls.steps, spec.min_steps), spec.max_steps), adapters=uses)
     if canvas is None or not spec.image_to_image or canvas.min() == PAPER:
         return job
     drawing = Image.fromarray(canvas).resize((side, side), Image.Resampling.BOX)
@@ -65,47 +68,55 @@ def build(ctx: TabContext) -> None:
             stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS, head=STYLE_LINK, server_functions=[minting(hub)],
                             apply_default_css=False, elem_id="os-stage")
         with gr.Column(scale=0, min_width=264, elem_id="os-side"):
-            controls = {"prompt": prompt} | side_controls(bases, spec)
+            controls = {"prompt": prompt} | side_controls(bases, spec, ctx.engine.catalog.adapters.values())
             gr.HTML(html_template=meter_html(), js_on_load=None, apply_default_css=False)
     names = [*controls]
     stage.props["config"] = {"names": names, "bases": [*bases], "sent": [n for n in names if n not in PAGE_ONLY],
                              "defaults": {name: part.value for name, part in controls.items()}}
-    connect(stage, controls, bases)
+    connect(stage, controls, bases, ctx.engine.catalog.adapters.values())
     ctx.handoff.when_complete(lambda: wire_sends(stage, hub, ctx.handoff))
 
 
-def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec) -> dict[str, Any]:
+def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable[AdapterSpec]) -> dict[str, Any]:
     """Every control beside the prompt, by the name it has in Controls."""
     base = widgets.base_picker(bases, spec.id)
     style = widgets.style_picker(spec)
+    look, look_strength = widgets.look_row(widgets.looks(adapters, spec))
     strength = gr.Slider(0.0, 1.0, Controls().strength, step=0.01, label="Freedom", info="0 stays with your drawing",
                          elem_id="os-strength", buttons=[], interactive=spec.image_to_image)
     seed, lock = widgets.seed_row()
     steps = gr.Slider(spec.min_steps, spec.max_steps, spec.default_steps, step=1, label="Steps", elem_id="os-steps", buttons=[])
     refine = gr.Checkbox(True, label="Refine when the hand rests", elem_id="os-refine")
-    negative = widgets.negative_box(spec)
+    negative = widgets.negative_box(spec, can_avoid(spec, adapters))
     return {"base": base, "style": style, "strength": strength, "seed": seed, "lock": lock, "steps": steps, "refine": refine,
-            "negative": negative}
+            "negative": negative, "look": look, "look_strength": look_strength}
 
 
-def connect(stage: gr.HTML, controls: dict[str, Any], bases: dict[str, BaseSpec]) -> None:
+def connect(stage: gr.HTML, controls: dict[str, Any], bases: dict[str, BaseSpec], adapters: Iterable[AdapterSpec]) -> None:
     """Controls -> socket without a round trip through the server, and back when a frame is restored."""
     parts = [*controls.values()]
-    moments = [part.change for part in parts] + [controls["prompt"].input, controls["strength"].input]
+    moments = [part.change for part in parts] + [controls[name].input for name in ("prompt", "strength", "look_strength")]
     gr.on(moments, None, parts, None, js=CHANGE_JS, **QUIET)
     stage.restored(None, None, parts, js=SHOW_JS, **QUIET)
     if len(bases) > 1:
-        limited = [controls[name] for name in ("style", "strength", "steps", "negative")]
-        controls["base"].input(lambda base: limits(bases[base]), controls["base"], limited, **QUIET)
+        limited = [controls[name] for name in ("style", "strength", "steps", "negative", "look")]
+        controls["base"].input(lambda base: limits(bases[base], adapters), controls["base"], limited, **QUIET)
 
 
-def limits(spec: BaseSpec) -> list[Any]:
-    """New style, strength, steps and negative controls for another base."""
+def can_avoid(spec: BaseSpec, adapters: Iterable[AdapterSpec]) -> bool:
+    """Whether words can be kept out of what a base paints, by itself or with an adapter."""
+    return spec.negative_prompt or bool(widgets.granting("negative_prompt", adapters, spec))
+
+
+def limits(spec: BaseSpec, adapters: Iterable[AdapterSpec]) -> list[Any]:
+    """New style, strength, steps, negative and look controls for another base."""
+    able = can_avoid(spec, adapters)
     first = spec.styles[0].id if spec.styles else ""
     return [gr.update(choices=widgets.style_choices(spec), value=first, visible=bool(spec.styles)),
             gr.update(interactive=spec.image_to_image),
             gr.update(minimum=spec.min_steps, maximum=spec.max_steps, value=spec.default_steps),
-            gr.update(interactive=spec.negative_prompt, placeholder=widgets.negative_hint(spec))]
+            gr.update(interactive=able, placeholder=widgets.negative_hint(spec, able)),
+            gr.update(choices=widgets.looks(adapters, spec), value="")]
 
 
 def wire_sends(stage: gr.HTML, hub: Hub, handoff: Handoff) -> None:
@@ -126,7 +137,8 @@ def make_hub(ctx: TabContext, bases: dict[str, BaseSpec]) -> Hub:
     def make_job(controls: Controls, canvas: np.ndarray) -> Job:
         if controls.base not in bases:
             raise UnknownId(f"There is no model {controls.base[:40]!r}.", f"Installed: {', '.join(bases)}.")
-        return job_from(controls, canvas, bases[controls.base])
+        spec = bases[controls.base]
+        return job_from(controls, canvas, spec, widgets.granting("negative_prompt", ctx.engine.catalog.adapters.values(), spec))
 
     hub = Hub(ctx.engine, ctx.library, make_job, lambda base: refine_steps(bases[base]))
     ctx.routes.extend([hub.route(), Mount("/studio/live/page", StaticFiles(directory=PAGE_DIR))])

@@ -29,7 +29,7 @@ class Painter:
         self.step_s, self.jobs, self.cancelled, self.fail, self.gate = step_s, [], 0, None, threading.Event()
         self.gate.set()
 
-    def render(self, job: Job, cancel: Callable[[], bool]) -> Result:
+    def render(self, job: Job, cancel: Callable[[], bool], **who: object) -> Result:
         self.jobs.append(job)
         self.gate.wait(5)
         if self.fail is not None:

@@ -1,11 +1,13 @@
 """The live tab without a browser: the pure step from controls to Job, discovery, and who may connect."""
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models.errors import BadInput
-from models.job import Extent
+from models.job import AdapterUse, Extent
 from models.spec import Arch, BaseSpec, Style
 from studio.app import HostGuard, free_port
 from studio.live.controls import Controls
@@ -33,6 +35,16 @@ def test_a_drawing_is_followed_at_the_strength_at_the_size_of_the_base():
     job = job_from(Controls(strength=0.3), drawn(), SPEC)
     assert (job.image.width, job.image.height, job.strength) == (256, 256, 0.3)
     assert job.image.array[75, 75].tolist() == [200, 30, 30] and job.image.array[10, 10].tolist() == [255, 255, 255]
+
+
+def test_a_look_and_words_to_avoid_become_adapters_where_the_base_needs_them():
+    controls = Controls(prompt="x", look="ink", look_strength=0.5, negative=" rain ")
+    job = job_from(controls, None, SPEC, keep_out="keep-out")
+    assert job.adapters == (AdapterUse("ink", 0.5), AdapterUse("keep-out")) and job.negative == "rain"
+    assert job_from(Controls(prompt="x"), None, SPEC, keep_out="keep-out").adapters == ()
+    guided = replace(SPEC, negative_prompt=True)
+    assert job_from(controls, None, guided).adapters == (AdapterUse("ink", 0.5),)
+    assert job_from(controls, None, SPEC).negative == ""
 
 
 def test_the_same_controls_and_drawing_make_the_same_job():
