@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
 from models import adapters, bases, percepts
 from models.errors import BadInput, Conflict, Incompatible, UnknownId
 from models.job import Extent, Job
+from models.shelf import Model, Shelf
 from models.spec import AdapterSpec, BaseSpec, PerceptSpec
+from models.stamps import FOLDERS
 
+PLACES = {"base": ("base",), "adapter": tuple(kind for kind in FOLDERS if kind != "base"), "percept": ()}
+"""The user's folders that are searched for an unknown id of a kind."""
 Spec = TypeVar("Spec", BaseSpec, AdapterSpec, PerceptSpec)
 
 
@@ -27,10 +33,10 @@ class Entry:
     load: Callable[..., Any]
 
 
-def _modules(package: ModuleType) -> Iterator[ModuleType]:
-    for info in pkgutil.iter_modules(package.__path__):
-        if not info.name.startswith("_"):
-            yield importlib.import_module(f"{package.__name__}.{info.name}")
+@cache
+def _modules(package: ModuleType) -> tuple[ModuleType, ...]:
+    names = [info.name for info in pkgutil.iter_modules(package.__path__) if not info.name.startswith("_")]
+    return tuple(importlib.import_module(f"{package.__name__}.{name}") for name in names)
 
 
 def _entries(package: ModuleType) -> dict[str, Entry]:
@@ -44,17 +50,26 @@ def _entries(package: ModuleType) -> dict[str, Entry]:
 
 
 class Catalog:
-    """All specs by id. Reading it loads no weights and imports no model library."""
+    """All specs by id. Reading it loads no weights and imports no model library.
 
-    def __init__(self) -> None:
+    models_dir: the user's own files, known through `shelf` and taken in when their id is asked for; index: where what their headers
+    say is kept. Without models_dir there are none.
+    """
+
+    def __init__(self, models_dir: Path | None = None, index: Path | None = None) -> None:
         self._bases, self._adapters, self._percepts = _entries(bases), _entries(adapters), _entries(percepts)
+        self.shelf = models_dir and Shelf(models_dir, index or Path(models_dir) / "index.sqlite", found_by,
+                                          {*self._bases, *self._adapters, *self._percepts})
 
     @property
     def bases(self) -> dict[str, BaseSpec]:
-        return {k: e.spec for k, e in self._bases.items()}
+        """What ships, what was taken in, and the user's own that the index holds."""
+        own = self.shelf.models(plugin="base") if self.shelf else ()
+        return {k: e.spec for k, e in self._bases.items()} | {m.id: m.spec for m in own if not m.error}
 
     @property
     def adapters(self) -> dict[str, AdapterSpec]:
+        """What ships and what was taken in; the user's own may be thousands and are searched in `shelf`."""
         return {k: e.spec for k, e in self._adapters.items()}
 
     @property
@@ -62,33 +77,48 @@ class Catalog:
         return {k: e.spec for k, e in self._percepts.items()}
 
     def base(self, id: str) -> Entry:
-        return _find(self._bases, id, "base")
+        return self._find(self._bases, id, "base")
 
     def adapter(self, id: str) -> Entry:
-        return _find(self._adapters, id, "adapter")
+        return self._find(self._adapters, id, "adapter")
 
     def percept(self, id: str) -> Entry:
-        return _find(self._percepts, id, "percept")
+        return self._find(self._percepts, id, "percept")
+
+    def _find(self, table: dict[str, Entry], id: str, kind: str) -> Entry:
+        """The entry of an id; one from the user's files is looked up in their index and checked against its file."""
+        if id in table:
+            return table[id]
+        model = self.shelf.find(id, PLACES[kind]) if self.shelf else None
+        if model is None or model.plugin not in (kind, ""):
+            more = f" and {self.shelf.count(plugin=kind):,} of your own: models list" if self.shelf and kind != "percept" else ""
+            raise UnknownId(f'There is no {kind} "{id}".', f"Known: {', '.join(table) or 'none'}{more}.")
+        table[id] = _own_entry(model)
+        return table[id]
+
+    def forget(self, id: str) -> None:
+        """The id means nothing any more, until it is found again."""
+        for table in (self._bases, self._adapters):
+            table.pop(id, None)
 
     def add(self, kind: str, source: str) -> Any:
         """Take in a user's checkpoint or adapter (a path or a hub id); returns its spec. `kind` is "base" or "adapter"."""
-        package, table = {"base": (bases, self._bases), "adapter": (adapters, self._adapters)}[kind]
+        table = {"base": self._bases, "adapter": self._adapters}[kind]
         if known := _listed(table, source):
             return known
-        for module in _modules(package):
-            recognise = getattr(module, "recognise", None)
-            spec = recognise(source) if recognise else None
-            if spec is not None:
-                held = table.get(spec.id)
-                if held and held.spec != spec:
-                    raise Conflict(f'There is already a {kind} "{spec.id}" ({held.spec.title}).', f"Rename {source}.")
-                table[spec.id] = Entry(spec, module.load)
-                return spec
+        if found := found_by(kind, source):
+            name, spec = found
+            held = table.get(spec.id)
+            if held and held.spec != spec:
+                raise Conflict(f'There is already a {kind} "{spec.id}" ({held.spec.title}).', f"Rename {source}.")
+            table[spec.id] = Entry(spec, importlib.import_module(name).load)
+            return spec
         raise UnknownId(f'"{source}" is no {kind} that is known here.', f"Known: {', '.join(table)}. Or give a .safetensors file or a diffusers folder.")
 
     def resolve_base(self, id_or_source: str) -> BaseSpec:
         """The spec of a known id, or of a path or hub id that is then added."""
-        return self._bases[id_or_source].spec if id_or_source in self._bases else self.add("base", id_or_source)
+        known = id_or_source in self._bases or (self.shelf and self.shelf.find(id_or_source, PLACES["base"]))
+        return self.base(id_or_source).spec if known else self.add("base", id_or_source)
 
     def check(self, job: Job) -> None:
         """Raise before a byte is loaded when `job` asks for what cannot be done."""
@@ -131,10 +161,20 @@ def styled(spec: BaseSpec, prompt: str, style: str) -> str:
     return ", ".join(part for part in (prompt.strip().rstrip(","), phrase) if part)
 
 
-def _find(table: dict[str, Entry], id: str, kind: str) -> Entry:
-    if id not in table:
-        raise UnknownId(f'There is no {kind} "{id}".', f"Known: {', '.join(table) or 'none'}.")
-    return table[id]
+def found_by(kind: str, source: str) -> tuple[str, Any] | None:
+    """(module that loads it, spec) of a path or hub id, asked of every plug-in of a kind; None when none knows it."""
+    for module in _modules({"base": bases, "adapter": adapters}[kind]):
+        recognise = getattr(module, "recognise", None)
+        if recognise and (spec := recognise(source)) is not None:
+            return module.__name__, spec
+    return None
+
+
+def _own_entry(model: Model) -> Entry:
+    """The entry of one of the user's files. Raises BadInput when it cannot be used."""
+    if model.error or not model.module:
+        raise BadInput(model.error or f'"{model.title}" ({model.kind or "unknown kind"}) is listed, but nothing here can paint with it.')
+    return Entry(model.spec, importlib.import_module(model.module).load)
 
 
 def _listed(table: dict[str, Entry], source: str) -> Any:
