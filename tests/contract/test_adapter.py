@@ -10,7 +10,7 @@ import torch
 
 from models.contracts import Base
 from models.engine import Engine
-from models.errors import BadInput, Conflict, Incompatible
+from models.errors import BadInput, Cancelled, Conflict, Incompatible
 from models.job import AdapterUse, Extent, Job, Picture
 from tests.bases_here import shipped_adapters
 from tests.tiny_adapters import all_cases, lora
@@ -112,6 +112,25 @@ def test_twenty_cycles_keep_memory_flat(engine: Engine, job: Job) -> None:
         cycle()
     after = held()
     assert after[0] - before[0] < FLAT_BYTES and after[1] == before[1]
+
+
+def test_an_error_in_the_middle_of_a_render_leaves_nothing_behind(engine: Engine, job: Job) -> None:
+    before = engine.render(without(job)).pixels
+    with engine.registry.lease(job.base) as (base, _):
+        bare = trace(base)
+
+    def fail(done: int, total: int, what: str) -> None:
+        if what == "painting":
+            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError):
+        engine.render(job, progress=fail)
+    asked: list[bool] = []
+    with pytest.raises(Cancelled):
+        engine.render(job, cancel=lambda: len(asked) > 1 or bool(asked.append(True)))
+    assert not any(r.pinned for r in engine.registry.resident())
+    assert (engine.render(without(job)).pixels == before).all()
+    with engine.registry.lease(job.base) as (base, _):
+        assert same(trace(base), bare)
 
 
 def test_evicting_an_attached_adapter_takes_it_off_first(engine: Engine, job: Job) -> None:
