@@ -254,3 +254,53 @@ def test_the_engine_works_again_after_close(tiny_engine: Callable) -> None:
     before = engine.render(STUDENT).pixels
     engine.close()
     assert (engine.render(STUDENT).pixels == before).all()
+
+
+def test_short_memory_paints_one_by_one_and_says_so(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = STUDENT.but(seeds=(7, 8, 9))
+    plain = engine.render(job)
+    with engine.registry.lease(job.base) as (base, _):
+        decode = base.decode
+
+    def small(latents: Tensor) -> Tensor:
+        if len(latents) > 1:
+            raise torch.OutOfMemoryError("no room for a batch")
+        return decode(latents)
+    monkeypatch.setattr(type(base), "decode", lambda self, latents: small(latents))
+    result = engine.render(job)
+    assert np.abs(result.pixels.astype(int) - plain.pixels).max() <= BATCH_TOLERANCE and "one by one" in result.notes[-1]
+
+
+def test_no_memory_at_all_names_what_is_there_and_the_queue_goes_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.render(STUDENT)
+    with monkeypatch.context() as broken, engine.registry.lease(STUDENT.base) as (base, _):
+        broken.setattr(type(base), "decode", lambda self, latents: (_ for _ in ()).throw(MemoryError()))
+        with pytest.raises(DoesNotFit, match=r"not enough memory for 1 x 96x64 px of tiny-student.*tiny-student \d+ MB"):
+            engine.render(STUDENT)
+    assert engine.render(STUDENT).pixels.shape == (1, 64, 96, 3)
+
+
+def test_prefetching_makes_resident_and_swallows_what_cannot_be(engine: Engine) -> None:
+    engine.registry.evict("base", "tiny-teacher")
+    engine.prefetch("base", "tiny-teacher")
+    assert "tiny-teacher" in {r.id for r in engine.registry.resident()}
+    engine.prefetch("base", "nobody-knows-this")
+
+
+def test_live_frames_overtake_waiting_pictures(engine: Engine) -> None:
+    from models.turns import Urgency
+    order: list[str] = []
+
+    def ask(name: str, urgency: Urgency) -> threading.Thread:
+        thread = threading.Thread(target=lambda: (engine.render(STUDENT, session=name, urgency=urgency), order.append(name)))
+        thread.start()
+        return thread
+    threads = []
+    with engine.turns.take("holder"):
+        for count, (name, urgency) in enumerate((("picture", Urgency.PICTURE), ("frame", Urgency.LIVE)), 1):
+            threads.append(ask(name, urgency))
+            while engine.turns.waiting() < count:
+                threading.Event().wait(0.005)
+    for thread in threads:
+        thread.join(60)
+    assert order == ["frame", "picture"]
