@@ -5,6 +5,7 @@ turns a user's path or hub id into a spec or returns None. Adding one is adding 
 """
 from __future__ import annotations
 
+import hashlib
 import importlib
 import pkgutil
 from collections.abc import Callable
@@ -15,11 +16,12 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from models import adapters, bases, percepts
-from models.errors import BadInput, Conflict, Incompatible, UnknownId
+from models.errors import BadInput, Conflict, Incompatible, MissingWeights, UnknownId
 from models.job import Extent, Job
 from models.shelf import Model, Shelf
 from models.spec import AdapterSpec, BaseSpec, PerceptSpec
 from models.stamps import FOLDERS
+from models.weights import locate
 
 PLACES = {"base": ("base",), "adapter": tuple(kind for kind in FOLDERS if kind != "base"), "percept": ()}
 """The user's folders that are searched for an unknown id of a kind."""
@@ -49,6 +51,28 @@ def _entries(package: ModuleType) -> dict[str, Entry]:
     return found
 
 
+@dataclass(frozen=True)
+class Abilities:
+    """granted: {ability the base lacks: id of the adapter that brings it}; controls: {"scribble": adapter ids, ...}; looks: LoRA ids;
+    references: ids of adapters that look at pictures."""
+    spec: BaseSpec
+    granted: dict[str, str]
+    controls: dict[str, tuple[str, ...]]
+    looks: tuple[str, ...]
+    references: tuple[str, ...]
+
+    def can(self, ability: str) -> bool:
+        """"negative_prompt", "image_to_image", "inpainting", "rgba", "reference_images"."""
+        own = bool(getattr(self.spec, ability)) or ability in self.granted
+        return own or (ability == "reference_images" and bool(self.references))
+
+    def why_not(self, ability: str) -> str:
+        """A sentence for the place where a control is switched off; "" when it can."""
+        if self.can(ability):
+            return ""
+        return f"Off: {self.spec.title} has no {ability.replace('_', ' ')}, and no adapter for it is here."
+
+
 class Catalog:
     """All specs by id. Reading it loads no weights and imports no model library.
 
@@ -58,6 +82,7 @@ class Catalog:
 
     def __init__(self, models_dir: Path | None = None, index: Path | None = None) -> None:
         self._bases, self._adapters, self._percepts = _entries(bases), _entries(adapters), _entries(percepts)
+        self._own: set[str] = set()                  # ids that came from the shelf
         self.shelf = models_dir and Shelf(models_dir, index or Path(models_dir) / "index.sqlite", found_by,
                                           {*self._bases, *self._adapters, *self._percepts})
 
@@ -94,12 +119,19 @@ class Catalog:
             more = f" and {self.shelf.count(plugin=kind):,} of your own: models list" if self.shelf and kind != "percept" else ""
             raise UnknownId(f'There is no {kind} "{id}".', f"Known: {', '.join(table) or 'none'}{more}.")
         table[id] = _own_entry(model)
+        self._own.add(id)
         return table[id]
+
+    def known(self, kind: str) -> dict[str, Any]:
+        """The specs of one kind of plug-in that are not from the shelf: what ships, and what was given by path or hub id."""
+        table = {"base": self._bases, "adapter": self._adapters, "percept": self._percepts}[kind]
+        return {id: entry.spec for id, entry in table.items() if id not in self._own}
 
     def forget(self, id: str) -> None:
         """The id means nothing any more, until it is found again."""
         for table in (self._bases, self._adapters):
             table.pop(id, None)
+        self._own.discard(id)
 
     def add(self, kind: str, source: str) -> Any:
         """Take in a user's checkpoint or adapter (a path or a hub id); returns its spec. `kind` is "base" or "adapter"."""
@@ -146,6 +178,18 @@ class Catalog:
                     raise Conflict(f'"{spec.title}" and "{claimed[claim]}" both need {claim}.', "Switch one of them off.")
                 claimed[claim] = spec.title
 
+    def able(self, base_id: str) -> Abilities:
+        """What a base can do by itself and with the adapters that are there for it."""
+        spec = self.base(base_id).spec
+        fitting = [a for a in self.adapters.values() if a.fits(spec.arch) and _is_here(a)]
+        of_kind = lambda kind: tuple(a.id for a in fitting if a.kind == kind)
+        granted = {ability: a.id for a in reversed(fitting) for ability in a.grants if not getattr(spec, ability, False)}
+        controls: dict[str, tuple[str, ...]] = {}
+        for a in fitting:
+            if a.control:
+                controls[a.control] = (*controls.get(a.control, ()), a.id)
+        return Abilities(spec, granted, controls, of_kind("lora"), of_kind("image_prompt"))
+
     def grants(self, job: Job) -> frozenset[str]:
         """Abilities that the job's adapters bring to its base."""
         return frozenset(ability for use in job.adapters for ability in self.adapter(use.id).spec.grants)
@@ -170,6 +214,12 @@ def found_by(kind: str, source: str) -> tuple[str, Any] | None:
     return None
 
 
+def index_of(models_dir: Path | None, cache_dir: Path) -> Path:
+    """Where the index over a folder of models is kept: not inside it, because it may be read-only or belong to another studio."""
+    name = hashlib.sha256(str(Path(models_dir or "").expanduser().absolute()).encode()).hexdigest()[:12]
+    return Path(cache_dir).expanduser() / f"models-{name}.sqlite"
+
+
 def _own_entry(model: Model) -> Entry:
     """The entry of one of the user's files. Raises BadInput when it cannot be used."""
     if model.error or not model.module:
@@ -182,6 +232,14 @@ def _listed(table: dict[str, Entry], source: str) -> Any:
     there is none, or several in one repository."""
     found = [e.spec for e in table.values() if source and [file.repo for file in e.spec.files[:1]] == [source]]
     return found[0] if len(found) == 1 else None
+
+
+def _is_here(spec: AdapterSpec) -> bool:
+    """Whether its files are on this machine."""
+    try:
+        return all(locate(file) for file in spec.files)
+    except MissingWeights:
+        return False
 
 
 def _check_extent(spec: BaseSpec, extent: Extent) -> None:

@@ -89,3 +89,14 @@ def test_two_files_with_one_id_are_a_conflict(tiny_folder: Path, tmp_path: Path)
 def test_sources_that_do_not_exist_are_refused_with_a_cure(source: str) -> None:
     with pytest.raises((BadInput, MissingWeights), match="Check the path|hf download"):
         Catalog().resolve_base(source)
+
+
+def test_abilities_name_what_a_base_can_do_with_what_is_there() -> None:
+    catalog = Catalog()
+    student, teacher = catalog.able("embedded"), catalog.able("embedded-teacher")
+    assert student.can("negative_prompt") and student.granted["negative_prompt"] == "keep-out"
+    assert teacher.can("negative_prompt") and "negative_prompt" not in teacher.granted
+    assert student.can("image_to_image") and student.why_not("image_to_image") == ""
+    assert "ink" in student.looks and student.spec.id == "embedded"
+    flat = catalog.able("sd15")
+    assert not flat.can("rgba") and "no rgba" in flat.why_not("rgba") and "ink" not in flat.looks
