@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models import pixels
-from models.catalog import Catalog, styled
+from models.catalog import Catalog, index_of, styled
 from models.contracts import Base, Cancel, Hooks, Plan, Progress, Step, ignore_progress, merge_extra, never_cancel
 from models.devices import describe, is_out_of_memory, pick_device
 from models.errors import Cancelled, StudioError
@@ -266,9 +266,9 @@ def _put_back(picture: Tensor, job: Job) -> Tensor:
 
 
 def open_engine(budget_bytes: int | None = None, cache_dir: Path | None = None, device: str | None = None,
-                bases: Sequence[str] = ()) -> Engine:
-    """An engine over everything the catalog finds; `bases` adds a user's own checkpoints (paths or hub ids)."""
-    catalog = Catalog()
+                bases: Sequence[str] = (), models_dir: Path | None = None) -> Engine:
+    """An engine over everything the catalog finds; `bases` adds a user's own checkpoints (paths or hub ids), `models_dir` holds more."""
+    catalog = Catalog(models_dir, cache_dir and index_of(models_dir, cache_dir))
     for source in bases:
         catalog.resolve_base(source)
     return Engine(catalog, Registry(catalog, pick_device(device), budget_bytes, cache_dir))

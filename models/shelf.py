@@ -99,15 +99,12 @@ class Shelf:
     def models(self, search: str = "", kind: str = "", plugin: str = "", limit: int = -1, offset: int = 0) -> list[Model]:
         """Those that hold every word of `search`, by title. limit -1 = all."""
         where, values = _where(search, kind, plugin)
-        with self._file.open() as db:
-            order = "ORDER BY title COLLATE NOCASE, id LIMIT ? OFFSET ?"
-            rows = db.execute(f"SELECT * FROM models {where} {order}", (*values, limit, offset)).fetchall()
-        return [_model(row) for row in rows]
+        order = "ORDER BY title COLLATE NOCASE, id LIMIT ? OFFSET ?"
+        return [_model(row) for row in self._ask(f"SELECT * FROM models {where} {order}", (*values, limit, offset))]
 
     def count(self, search: str = "", kind: str = "", plugin: str = "") -> int:
         where, values = _where(search, kind, plugin)
-        with self._file.open() as db:
-            return db.execute(f"SELECT count(*) FROM models {where}", values).fetchone()[0]
+        return sum(row[0] for row in self._ask(f"SELECT count(*) FROM models {where}", values))
 
     def find(self, id: str, places: tuple[str, ...] = tuple(FOLDERS)) -> Model | None:
         """The model of that id as it is on disk now; None when there is none. `places` are searched for one that is new."""
@@ -136,9 +133,14 @@ class Shelf:
         return found.bytes, found.mtime_ns
 
     def _row(self, column: str, value: str) -> Model | None:
+        return next((_model(row) for row in self._ask(f"SELECT * FROM models WHERE {column} = ?", (value,))), None)
+
+    def _ask(self, question: str, values: Sequence[Any]) -> list[tuple]:
+        """The rows of a SELECT; none while there is no index, which asking does not make."""
+        if not self._file.path.exists():
+            return []
         with self._file.open() as db:
-            row = db.execute(f"SELECT * FROM models WHERE {column} = ?", (value,)).fetchone()
-        return _model(row) if row else None
+            return db.execute(question, values).fetchall()
 
     # ---- looking
 

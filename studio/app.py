@@ -137,7 +137,7 @@ def open_context(settings: Settings, library_folder: Path | None = None) -> TabC
     """The engine and library that these settings ask for; kept pictures lie beside the weights unless a folder is given."""
     from models.engine import open_engine  # torch comes in here, not when this file is imported
 
-    engine = open_engine(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir)
+    engine = open_engine(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir, models_dir=settings.own_models)
     engine.catalog.resolve_base(settings.base)       # a wrong --base is said before a server starts
     return TabContext(engine, settings, Library(library_folder or settings.cache_dir.expanduser() / "library"))
 

@@ -1,4 +1,4 @@
-"""The command line: `onestroke` or `python3 launch.py`, with the commands generate, doctor, bench and test.
+"""The command line: `onestroke` or `python3 launch.py`, with the commands generate, models, doctor, bench and test.
 
 Exit codes: 0 done, 1 something checked is missing or failed, 2 asked for what cannot be done, 130 interrupted.
 """
@@ -171,7 +171,13 @@ def bench(args: Sequence[str]) -> int:
 def open_engine(settings: Settings) -> Any:
     """The engine that these settings ask for; torch is imported here and not before."""
     from models.engine import open_engine as opened
-    return opened(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir)
+    return opened(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir, models_dir=settings.own_models)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"generate": generate, "doctor": doctor, "bench": bench, "test": test}
+def models(args: Sequence[str]) -> int:
+    """List, add, remove or verify models."""
+    from studio.cli_models import run
+    return run(args, open_engine)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"generate": generate, "models": models, "doctor": doctor, "bench": bench, "test": test}

@@ -37,7 +37,7 @@ def examine(settings: Settings) -> list[Check]:
     checks = [python(), packages(), torch_build(), disk(settings.cache_dir), browser()]
     try:
         from models.engine import open_engine
-        engine = open_engine(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir)
+        engine = open_engine(budget_bytes=settings.budget_bytes, cache_dir=settings.cache_dir, models_dir=settings.own_models)
     except (ImportError, OSError, RuntimeError, StudioError) as error:
         return [*checks, Check("engine", f"{type(error).__name__}: {error}", ok=False, needed=True, cure=REINSTALL)]
     try:

@@ -37,8 +37,8 @@ class Settings:
 
     host, port: where the server listens; a taken port moves to the next free one. share: also a public address through
     Gradio's tunnel. listen: reachable from other machines. base: id of the base that is loaded first. cache_dir: downloaded
-    weights and the user's own files. budget_gb: memory that resident models may take, None = decided by the engine.
-    open_browser: whether a browser window opens when the server answers.
+    weights and the user's pictures. models_dir: the user's own model files, None = `models` in cache_dir. budget_gb: memory that
+    resident models may take, None = decided by the engine. open_browser: whether a browser window opens when the server answers.
     """
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
@@ -48,6 +48,7 @@ class Settings:
     cache_dir: Path = Path("~/.cache/onestroke")
     budget_gb: float | None = None
     open_browser: bool = False
+    models_dir: Path | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65535:
@@ -60,6 +61,11 @@ class Settings:
         """The budget in bytes (1 GB = 2**30 bytes), None = the engine decides."""
         return None if self.budget_gb is None else int(self.budget_gb * 2 ** 30)
 
+    @property
+    def own_models(self) -> Path:
+        """Where the user's own model files are."""
+        return (self.models_dir or self.cache_dir / "models").expanduser()
+
     @classmethod
     def from_args(cls, argv: Sequence[str], env: Mapping[str, str] = os.environ) -> Settings:
         """The command line wins over ONESTROKE_* variables, which win over the defaults. Raises BadInput."""
@@ -71,17 +77,17 @@ class Settings:
         reachable = values.listen or values.share
         return cls(host=EVERY_INTERFACE if values.listen else LOOPBACK, port=values.port, share=values.share, listen=values.listen,
                    base=values.base, cache_dir=values.cache_dir.expanduser(), budget_gb=values.budget_gb,
-                   open_browser=not values.no_browser and not reachable and has_screen(env))
+                   open_browser=not values.no_browser and not reachable and has_screen(env), models_dir=values.models_dir)
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready, for printing and for saving beside results."""
-        return asdict(self) | {"cache_dir": str(self.cache_dir)}
+        return asdict(self) | {"cache_dir": str(self.cache_dir), "models_dir": str(self.own_models)}
 
 
 def parser(env: Mapping[str, str]) -> Parser:
     """The parser of the studio's own flags; its help text is `python3 launch.py --help`."""
     out = Parser(prog="launch.py", description="Open the studio in a browser.",
-                 epilog="Other commands: generate, doctor, bench, test; each has its own --help.")
+                 epilog="Other commands: generate, models, doctor, bench, test; each has its own --help.")
     add_flags(out, env)
     server = out.add_argument_group("server")
     server.add_argument("--port", type=int, default=env.get("ONESTROKE_PORT", DEFAULT_PORT), help="first port to try")
@@ -95,13 +101,15 @@ def add_flags(into: argparse.ArgumentParser, env: Mapping[str, str]) -> None:
     """The flags that every command which opens the engine understands."""
     into.add_argument("--base", default=env.get("ONESTROKE_BASE", DEFAULT_BASE), metavar="ID", help="base to load")
     into.add_argument("--cache-dir", type=Path, default=default_cache_dir(env), metavar="DIR", help="weights and your files")
+    into.add_argument("--models-dir", type=Path, default=env.get("ONESTROKE_MODELS_DIR") or None, metavar="DIR",
+                      help="your model files (bases, loras, ...); unset = models in the cache")
     into.add_argument("--budget-gb", type=float, default=env.get("ONESTROKE_BUDGET_GB"), metavar="GB",
                       help="memory that models may take; unset = the studio decides")
 
 
 def engine_settings(values: argparse.Namespace) -> Settings:
     """Settings of a command that opens the engine but no server."""
-    return Settings(base=values.base, cache_dir=values.cache_dir.expanduser(), budget_gb=values.budget_gb)
+    return Settings(base=values.base, cache_dir=values.cache_dir.expanduser(), budget_gb=values.budget_gb, models_dir=values.models_dir)
 
 
 def default_cache_dir(env: Mapping[str, str]) -> Path:

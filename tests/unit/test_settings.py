@@ -73,3 +73,10 @@ def test_settings_are_frozen_and_printable() -> None:
     with pytest.raises(AttributeError):
         settings.port = 1
     assert settings.to_dict()["cache_dir"] == "here"
+
+
+def test_ones_own_models_lie_in_the_cache_unless_another_place_is_named(tmp_path: Path) -> None:
+    assert Settings.from_args(["--cache-dir", str(tmp_path)], {}).own_models == tmp_path / "models"
+    env = {"ONESTROKE_MODELS_DIR": "env"}
+    assert Settings.from_args([], env).own_models == Path("env")
+    assert Settings.from_args(["--models-dir", "flag"], env).own_models == Path("flag")
