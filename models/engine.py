@@ -183,6 +183,11 @@ class Engine:
             except StudioError as error:
                 logging.getLogger(__name__).info("Not prefetched: %s", error)
 
+    def sweep(self, older_than_s: float) -> None:
+        """Drop what nobody used for so long and nobody pinned, while nobody waits for a picture."""
+        with self.turns.take("sweep", Urgency.IDLE):
+            self.by_hand(lambda: self.registry.drop_idle(older_than_s))
+
     def status(self) -> EngineStatus:
         resident = self.registry.resident()
         device = self.registry.device

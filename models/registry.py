@@ -53,15 +53,13 @@ def auto_budget(device: str) -> int:
 
 class Registry:
     """Resident bases, adapters and percepts within `budget_bytes`. Beside an accelerator, what has to go is parked in main
-    memory (up to `parked_bytes`) and comes back without being read again. keep_alive_s: what nobody used for so long goes at the
-    next sweep(); None = stays until room is needed."""
+    memory (up to `parked_bytes`) and comes back without being read again."""
 
     def __init__(self, catalog: Catalog, device: Device, budget_bytes: int | None = None, cache_dir: Path | None = None,
-                 parked_bytes: int | None = None, keep_alive_s: float | None = None) -> None:
+                 parked_bytes: int | None = None) -> None:
         self.catalog, self.device, self.cache_dir = catalog, device, cache_dir
         self.budget_bytes = budget_bytes or auto_budget(device.name)
         self.parked_bytes = parked_bytes if parked_bytes is not None else main_memory_bytes(device.name, PARKED_SHARE)
-        self.keep_alive_s = keep_alive_s
         self.loading: Key | None = None
         self._slots: dict[Key, Slot] = {}
         self._lock = threading.RLock()
@@ -213,11 +211,6 @@ class Registry:
             for r in self.resident():
                 if not (r.pinned or r.held) and now - r.last_used >= older_than_s:
                     self.evict(r.kind, r.id)
-
-    def sweep(self) -> None:
-        """Evict what was not used for keep_alive_s."""
-        if self.keep_alive_s is not None:
-            self.drop_idle(self.keep_alive_s)
 
     def resident(self) -> tuple[Resident, ...]:
         """What is in memory now; never waits for a load."""

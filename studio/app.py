@@ -5,7 +5,9 @@ import ipaddress
 import os
 import socket
 import threading
+import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from studio.theme import CSS_FILE, studio_theme
 
 TITLE = "Onestroke"
 PORTS_TRIED = 100
+HOUSE_S = 30.0                                       # between two looks for models that nobody uses
 MAX_UPLOAD = "64mb"
 TEMP_AGE_S = (3600, 86400)
 STRANGE_HOST = "The studio is not served under this name. Open it by the address or the host name of its machine."
@@ -76,8 +79,9 @@ def build_app(ctx: TabContext) -> gr.Blocks:
         gr.HTML(MASTHEAD, js_on_load=None, apply_default_css=False, elem_id="os-top")
         with gr.Tabs(elem_id="os-tabs") as ctx.handoff.tabs:
             for tab in discover_tabs():
-                with gr.Tab(tab.title, id=tab.id, elem_id=f"os-tab-{tab.id}"):
+                with gr.Tab(tab.title, id=tab.id, elem_id=f"os-tab-{tab.id}") as page:
                     _build_tab(tab, ctx)
+                page.select(partial(_opened, tab, ctx), None, None, queue=False, show_progress="hidden", api_visibility="private")
         ctx.handoff.complete()
     ctx.routes.extend([Route("/studio/library/{name}.png", _picture_route(ctx.library)),
                        Route("/studio/studio.css", lambda request: FileResponse(CSS_FILE))])
@@ -90,6 +94,20 @@ def _build_tab(tab: Tab, ctx: TabContext) -> None:
         gr.Markdown(f"**{tab.title}** needs a model that can do this: {abilities}. None of the installed ones can.")
     else:
         tab.build(ctx)
+
+
+def _opened(tab: Tab, ctx: TabContext) -> None:
+    prefetch(tab, ctx)
+
+
+def prefetch(tab: Tab, ctx: TabContext) -> threading.Thread:
+    """Load what a tab is about to need, in a thread that gives way to every picture."""
+    def load() -> None:
+        for kind, id in tab.warms(ctx):
+            ctx.engine.prefetch(kind, id)
+    thread = threading.Thread(target=load, name=f"prefetch-{tab.id}", daemon=True)
+    thread.start()
+    return thread
 
 
 def _picture_route(library: Library) -> Any:
@@ -148,6 +166,7 @@ def serve(settings: Settings) -> None:
     served = start(ctx)
     print(f"{TITLE} is open at {served.url}", flush=True)
     threading.Thread(target=_warm, args=(ctx,), name="warm", daemon=True).start()
+    threading.Thread(target=_keep_house, args=(ctx.engine, ctx.settings.keep_alive_min), name="house", daemon=True).start()
     try:
         served.blocks.block_thread()
     finally:
@@ -155,8 +174,17 @@ def serve(settings: Settings) -> None:
 
 
 def _warm(ctx: TabContext) -> None:
-    """Load the first base before the first stroke asks for it; a failure shows when a picture is asked for."""
+    """Load the first base before the first stroke asks for it, then what the first tab needs; a failure shows when a picture is
+    asked for."""
     try:
         ctx.engine.warm(ctx.engine.catalog.resolve_base(ctx.settings.base).id)
+        prefetch(discover_tabs()[0], ctx)
     except StudioError as error:
         print(error, flush=True)
+
+
+def _keep_house(engine: Any, keep_alive_min: float | None) -> None:
+    """Give memory back that nobody used for a while, where the user asked for that."""
+    while keep_alive_min is not None:
+        time.sleep(min(HOUSE_S, keep_alive_min * 60))
+        engine.sweep(keep_alive_min * 60)

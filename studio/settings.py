@@ -38,7 +38,8 @@ class Settings:
     host, port: where the server listens; a taken port moves to the next free one. share: also a public address through
     Gradio's tunnel. listen: reachable from other machines. base: id of the base that is loaded first. cache_dir: downloaded
     weights and the user's pictures. models_dir: the user's own model files, None = `models` in cache_dir. budget_gb: memory that
-    resident models may take, None = decided by the engine. open_browser: whether a browser window opens when the server answers.
+    resident models may take, None = decided by the engine. keep_alive_min: minutes after which an unused model is unloaded, None =
+    when its room is needed. open_browser: whether a browser window opens when the server answers.
     """
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
@@ -49,12 +50,15 @@ class Settings:
     budget_gb: float | None = None
     open_browser: bool = False
     models_dir: Path | None = None
+    keep_alive_min: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65535:
             raise BadInput(f"Port {self.port} is outside 1..65535.", "Leave --port out to get the first free one from 7860 on.")
         if self.budget_gb is not None and not self.budget_gb > 0:
             raise BadInput(f"A memory budget of {self.budget_gb} GB is not above 0.", "Leave --budget-gb out to let the studio decide.")
+        if self.keep_alive_min is not None and not self.keep_alive_min > 0:
+            raise BadInput(f"Models cannot be kept for {self.keep_alive_min} minutes.", "Leave --keep-alive-min out to keep them.")
 
     @property
     def budget_bytes(self) -> int | None:
@@ -77,7 +81,8 @@ class Settings:
         reachable = values.listen or values.share
         return cls(host=EVERY_INTERFACE if values.listen else LOOPBACK, port=values.port, share=values.share, listen=values.listen,
                    base=values.base, cache_dir=values.cache_dir.expanduser(), budget_gb=values.budget_gb,
-                   open_browser=not values.no_browser and not reachable and has_screen(env), models_dir=values.models_dir)
+                   open_browser=not values.no_browser and not reachable and has_screen(env), models_dir=values.models_dir,
+                   keep_alive_min=values.keep_alive_min)
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready, for printing and for saving beside results."""
@@ -93,6 +98,8 @@ def parser(env: Mapping[str, str]) -> Parser:
     server.add_argument("--port", type=int, default=env.get("ONESTROKE_PORT", DEFAULT_PORT), help="first port to try")
     server.add_argument("--listen", action="store_true", help="let other machines of your network in (no password)")
     server.add_argument("--share", action="store_true", help="also open a public address through Gradio's tunnel")
+    server.add_argument("--keep-alive-min", type=float, default=env.get("ONESTROKE_KEEP_ALIVE_MIN"), metavar="MIN",
+                        help="unload a model that nobody used for so long; unset = when its room is needed")
     server.add_argument("--no-browser", action="store_true", help="print the address, open no window")
     return out
 

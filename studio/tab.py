@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,12 +27,14 @@ class TabContext:
 
 @dataclass(frozen=True)
 class Tab:
-    """`needs`: names of BaseSpec fields of which at least one installed base must have a true value, e.g. ("inpainting",)."""
+    """`needs`: names of BaseSpec fields of which at least one installed base must have a true value, e.g. ("inpainting",). `warms`:
+    (kind, id) of what is loaded while nobody paints, once the tab is opened."""
     id: str
     title: str
     order: int
     build: Callable[[TabContext], None]
     needs: tuple[str, ...] = ()
+    warms: Callable[[TabContext], Iterable[tuple[str, str]]] = lambda ctx: ()
 
     def missing(self, bases: dict[str, Any]) -> tuple[str, ...]:
         """The needs that no base meets; empty = the tab works."""

@@ -25,6 +25,7 @@ from studio.tab import Tab, TabContext
 PAGE_DIR = Path(__file__).parents[1] / "live" / "page"
 PAGE_ONLY = ("lock",)
 REFINE_STEPS = 4
+LOOKS_WARMED = 8
 QUIET = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
 INKS = ("#1d1b1a", "#6b655d", "#b9b2a7", "#ffffff", "#d24a31", "#f08a3c", "#f7c948", "#6fae4e", "#2c8a7d", "#4aa3df",
         "#3557b7", "#7b4fb3", "#e58fb1", "#f3cfb3", "#a4683f", "#5d3a25")
@@ -182,4 +183,10 @@ def _meter_row(key: str, title: str) -> str:
     return (f'<tr><th scope="row">{title}</th><td data-meter="{key}-50">–</td><td data-meter="{key}-95">–</td></tr>')
 
 
-TAB = Tab("live", "Live", 0, build)
+def warms(ctx: TabContext) -> list[tuple[str, str]]:
+    """The base it opens with and the looks that fit it, so that the first switch does not wait either."""
+    spec = ctx.engine.catalog.resolve_base(ctx.settings.base)
+    return [("base", spec.id), *(("adapter", id) for id in ctx.engine.catalog.able(spec.id).looks[:LOOKS_WARMED])]
+
+
+TAB = Tab("live", "Live", 0, build, warms=warms)
