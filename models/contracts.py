@@ -67,7 +67,7 @@ def merge_extra(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 def _joined(a: Any, b: Any) -> Any:
     if isinstance(a, dict):
         return merge_extra(a, b)
-    return tuple(_joined(x, y) for x, y in zip(a, b, strict=True)) if isinstance(a, list | tuple) else a + b
+    return type(a)(_joined(x, y) for x, y in zip(a, b, strict=True)) if isinstance(a, list | tuple) else a + b
 
 
 @dataclass(frozen=True)
