@@ -6,23 +6,30 @@ from typing import Any
 
 from models.errors import StudioError
 from models.shelf import Model
-from models.spec import BaseSpec
+from models.spec import BaseSpec, WeightFile
+from models.weights import locate
 
 PAGE = 60
+SAME_KIND = {"control": "controlnet", "image_prompt": "ip_adapter", "rgba": "layerdiffuse", "concept": "embedding"}
+"""What the studio's own adapters are called in the folders of the user."""
 
 
 def cards(engine: Any, search: str = "", kind: str = "", limit: int = PAGE, offset: int = 0) -> dict[str, Any]:
-    """{"items": [card], "total", "reading": (done, total)}: what ships first, then the user's own, both by search words.
+    """{"items": [card], "total", "reading": (done, total)}: what ships first, then the user's own, both by search words, then what
+    would have to be downloaded.
 
-    A card: id, title, kind, plugin ("base", "adapter", "percept" or "" = cannot be loaded), arch, bytes, where, words, facts,
-    knows, licence, error, path, state (absent, resident, pinned, parked, loading) and, when in memory, memory_bytes, used_at, load_s.
+    A card: id, title, kind, plugin ("base", "adapter", "percept" or "" = cannot be loaded), arch, bytes, here (false = its weights
+    are not on this machine), repo, where, path, words, facts, knows, licence, error, state (absent, resident, pinned, parked, loading)
+    and, when in memory, memory_bytes, used_at, load_s.
     """
     shelf, state = engine.catalog.shelf, _states(engine)
-    shipped = [card for card in _shipped(engine.catalog) if _matches(card, search, kind)]
-    own = shelf.models(search, kind, limit=max(0, limit - len(shipped[offset:])), offset=max(0, offset - len(shipped))) if shelf else []
-    items = [*shipped[offset:offset + limit], *(own_card(model) for model in own)]
+    known = [card for card in _known(engine) if _matches(card, search, kind)]
+    here, away = [card for card in known if card["here"]], [card for card in known if not card["here"]]
+    count = shelf.count(search, kind) if shelf else 0
+    own = shelf.models(search, kind, limit=max(0, limit - len(here[offset:])), offset=max(0, offset - len(here))) if shelf else []
+    items = [*here[offset:], *(own_card(model) for model in own), *away[max(0, offset - len(here) - count):]][:limit]
     return {"items": [card | state.get((card["plugin"], card["id"]), {"state": "absent"}) for card in items],
-            "total": len(shipped) + (shelf.count(search, kind) if shelf else 0), "reading": shelf.progress if shelf else (0, 0)}
+            "total": len(known) + count, "reading": shelf.progress if shelf else (0, 0)}
 
 
 def memory(engine: Any) -> dict[str, Any]:
@@ -36,23 +43,34 @@ def memory(engine: Any) -> dict[str, Any]:
 
 def own_card(model: Model) -> dict[str, Any]:
     """The card of one of the user's files."""
-    return {"id": model.id, "title": model.title, "kind": model.kind or "unknown", "plugin": model.plugin, "arch": model.arch,
+    return {"here": True, "repo": "", "id": model.id, "title": model.title, "kind": model.kind or "unknown", "plugin": model.plugin, "arch": model.arch,
             "bytes": model.bytes, "where": "yours", "path": model.path, "words": list(model.words), "facts": model.facts or {},
             "knows": (model.facts or {}).get("description", ""), "licence": (model.facts or {}).get("licence", ""), "error": model.error}
 
 
-def _shipped(catalog: Any) -> list[dict[str, Any]]:
+def _known(engine: Any) -> list[dict[str, Any]]:
     """Cards of what the studio knows by itself: weights in assets/, hub models by name, methods without weights."""
-    return [_spec_card(spec, plugin) for plugin in ("base", "adapter", "percept") for spec in catalog.known(plugin).values()]
+    cache_dir = getattr(engine.registry, "cache_dir", None)
+    tables = ((plugin, engine.catalog.known(plugin)) for plugin in ("base", "adapter", "percept"))
+    return [_spec_card(spec, plugin, cache_dir) for plugin, table in tables for spec in table.values()]
 
 
-def _spec_card(spec: Any, plugin: str) -> dict[str, Any]:
+def _spec_card(spec: Any, plugin: str, cache_dir: Path | None) -> dict[str, Any]:
     first = spec.files[0] if spec.files else None
     where = "no weights" if first is None else f"hub: {first.repo}" if first.repo else "yours" if Path(first.file).is_absolute() else "shipped"
     kind = "base" if isinstance(spec, BaseSpec) else getattr(spec, "kind", plugin)
-    return {"id": spec.id, "title": spec.title, "kind": kind, "plugin": plugin, "arch": str(getattr(spec, "arch", "")), "bytes": spec.bytes,
-            "where": where, "path": first.file if where == "yours" else "", "words": [], "facts": {}, "knows": getattr(spec, "knows", ""),
+    return {"id": spec.id, "title": spec.title, "kind": SAME_KIND.get(kind, kind), "plugin": plugin, "arch": str(getattr(spec, "arch", "")),
+            "bytes": spec.bytes, "here": _is_here(first, cache_dir), "repo": first.repo if first else "", "where": where,
+            "path": first.file if where == "yours" else "", "words": [], "facts": {}, "knows": getattr(spec, "knows", ""),
             "licence": spec.licence, "error": ""}
+
+
+def _is_here(first: WeightFile | None, cache_dir: Path | None) -> bool:
+    """Whether the first weight file is on this machine."""
+    try:
+        return first is None or bool(locate(first, cache_dir))
+    except StudioError:
+        return False
 
 
 def _matches(card: dict[str, Any], search: str, kind: str) -> bool:

@@ -55,7 +55,9 @@ def list_models(engine: Any, asked: Namespace) -> int:
     if asked.json:
         print(json.dumps(found, indent=2, ensure_ascii=False))
         return 0
-    rows = [(card["id"], card["kind"], card["arch"].split(" (")[0], size(card["bytes"]), card["path"] or card["where"]) for card in found]
+    away = {True: "", False: " (not downloaded)"}
+    rows = [(card["id"], card["kind"], card["arch"].split(" (")[0], size(card["bytes"]), (card["path"] or card["where"]) + away[card["here"]])
+            for card in found]
     wide = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
     for row, card in zip(rows, found, strict=True):
         print("  ".join(f"{text:<{width}}" for text, width in zip(row, wide)), row[4], sep="  ")
