@@ -15,6 +15,7 @@ from torch import Tensor
 from models.errors import BadInput
 
 TRAIN_STEPS = 1000
+SIGMA_MAX = 1e4                                      # stands for "no picture left": the picture is a ten-thousandth of the noise
 _MASK63 = 2 ** 63 - 1
 
 
@@ -62,6 +63,30 @@ def x0_from_v(x_vp: Tensor, v: Tensor, sigma: float | Tensor) -> Tensor:
 
 def x0_from_epsilon(x: Tensor, eps: Tensor, sigma: float | Tensor) -> Tensor:
     return x - sigma * eps
+
+
+def flow_time(sigma: float | Tensor) -> float | Tensor:
+    """The share of noise t of flow matching, x_t = (1 - t) x0 + t noise (Liu et al. 2022, with noise at t = 1). As
+    x_t = (1 - t) x, sigma = t / (1 - t)."""
+    return sigma / (1 + sigma)
+
+
+def sigma_of_flow(t: float, shift: float = 1.0) -> float:
+    """sigma of flow time t after the shift t' = shift t / (1 + (shift - 1) t) (Esser et al. 2024, eq. 23), which is sigma' = shift sigma.
+    At most SIGMA_MAX: there is no finite sigma at t = 1."""
+    return min(shift * t / (1 - t), SIGMA_MAX) if t < 1 else SIGMA_MAX
+
+
+def sigma_of_angle(angle: float) -> float:
+    """sigma of TrigFlow's angle in radians (Lu & Song 2024, section 3): x_s = cos(s) x0 + sin(s) noise = cos(s) x, so sigma = tan(s).
+    The spread sigma_data of its pictures scales x0 and noise alike and falls out. At most SIGMA_MAX, which pi / 2 and more stand for."""
+    return min(math.tan(angle), SIGMA_MAX) if angle < math.pi / 2 else SIGMA_MAX
+
+
+def x0_from_flow(x: Tensor, u: Tensor, sigma: float | Tensor) -> Tensor:
+    """Velocity u = noise - x0, answered at x_t = x / (1 + sigma), -> x0 = x_t - t u; well defined up to t = 1. A flow network that was
+    distilled in TrigFlow is fed the same x_t and t, and what it answers gives the same x0 (Chen et al. 2025, "SANA-Sprint")."""
+    return x / (1 + sigma) - flow_time(sigma) * u
 
 
 def run(denoise: Callable[[Tensor, float], Tensor], x: Tensor, sigmas: Sequence[float],

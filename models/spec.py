@@ -17,6 +17,7 @@ class Arch:
 
 EMBEDDED = Arch("onestroke-embedded", 384, 32)
 SD1, SD2, SDXL = Arch("sd1", 768, 4), Arch("sd2", 1024, 4), Arch("sdxl", 2048, 4)
+SANA = Arch("sana", 2304, 32)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from models.errors import MissingWeights
 from models.spec import AdapterSpec, BaseSpec
 from models.weights import locate
 
-TINY = ("tiny-student", "tiny-teacher", "tiny-sd1", "tiny-sd1-file", "tiny-sd2", "tiny-sd2-file", "tiny-sdxl", "tiny-sdxl-file")
+TINY = ("tiny-student", "tiny-teacher", "tiny-sd1", "tiny-sd1-file", "tiny-sd2", "tiny-sd2-file", "tiny-sdxl", "tiny-sdxl-file",
+        "tiny-sana", "tiny-sana-sprint")
 
 
 def is_here(spec: BaseSpec | AdapterSpec) -> bool:

@@ -60,6 +60,13 @@ def sdxl_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_all(tmp_path_factory.mktemp("sdxl"))
 
 
+@pytest.fixture(scope="session")
+def sana_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """tiny-sana (a flow model) and tiny-sana-sprint (distilled), each as a folder."""
+    from tests.tiny_sana import write_all
+    return write_all(tmp_path_factory.mktemp("sana"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests come last: Playwright keeps an event loop running, beside which no other test could start its own."""

@@ -23,6 +23,7 @@ from models.weights import ASSETS, header
 TERMINAL_ABAR = 2.0**-24  # stands for "no signal left" in zero-terminal-SNR schedules, as in diffusers
 SCHEDULE = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000)
 STEM = {
+    "transformer": "diffusion_pytorch_model",
     "unet": "diffusion_pytorch_model",
     "vae": "diffusion_pytorch_model",
     "text_encoder": "model",
@@ -46,7 +47,7 @@ class Parts:
 
 
 @contextmanager
-def _readable(what: str, cure: str) -> Iterator[None]:
+def readable(what: str, cure: str) -> Iterator[None]:
     """Whatever a loader says about broken or foreign weights becomes one MissingWeights; lack of memory stays lack of memory."""
     try:
         yield
@@ -67,7 +68,7 @@ def sigmas_of(scheduler: dict[str, Any]) -> np.ndarray:
 
 def weight_file(folder: Path, part: str) -> tuple[Path | None, str | None]:
     """The safetensors file (or the index of a sharded one) of a part and its variant; None when there is none."""
-    for variant in (None, "fp16"):
+    for variant in (None, "fp16", "bf16"):
         name = f"{STEM[part]}.{variant}" if variant else STEM[part]
         for path in (
             folder / part / f"{name}.safetensors",
@@ -103,9 +104,9 @@ def from_folder(folder: Path, device: Device, parts: Sequence[str]) -> Parts:
     classes = _classes()
     from transformers import CLIPTokenizer
 
-    with _readable(f"The folder {folder.name}", "Download or copy it again."):
+    with readable(f"The folder {folder.name}", "Download or copy it again."):
         devices = {"vae": vae_device(_config(folder / "vae" / "config.json"), device)}
-        nets = {part: _pretrained(classes[part], folder, part, devices.get(part, device)) for part in parts}
+        nets = {part: pretrained(classes[part], folder, part, devices.get(part, device)) for part in parts}
         scheduler = _config(folder / "scheduler" / "scheduler_config.json")
         readers = [part for part in parts if part.startswith("text_encoder")]
         return Parts(
@@ -133,7 +134,7 @@ def vae_device(config: dict[str, Any], device: Device) -> Device:
     return replace(device, dtype=torch.float32) if config.get("force_upcast") and device.dtype == torch.float16 else device
 
 
-def _pretrained(cls: Any, folder: Path, part: str, device: Device) -> Any:
+def pretrained(cls: Any, folder: Path, part: str, device: Device) -> Any:
     path, variant = weight_file(folder, part)
     for file in files_of(path) if path else ():
         header(file)  # says "truncated" in words before a loader says it in its own
@@ -150,7 +151,7 @@ def _pretrained(cls: Any, folder: Path, part: str, device: Device) -> Any:
 def from_single_file(path: Path, device: Device, layout: Layout) -> Parts:
     """All parts of a single-file checkpoint; the tokenizers are made from assets/, because no checkpoint carries one."""
     head = header(path)
-    with _readable(path.name, "Download it again, or try it as a diffusers folder."):
+    with readable(path.name, "Download it again, or try it as a diffusers folder."):
         unet, vae = _painters(path, layout, device)
         texts = tuple(_reader(path, text, device) for text in layout.texts)
         return Parts(

@@ -83,7 +83,7 @@ def load_parts(spec: BaseSpec, device: Device, cache_dir: Path | None, kind: Kin
     first = spec.files[0]
     path = Path(first.file)
     if first.repo:
-        folder = _snapshot(first.repo, cache_dir)
+        folder = snapshot(first.repo, cache_dir)
         if folder is None:
             raise MissingWeights(
                 f'"{first.repo}" is not on this machine (about {spec.bytes / 2e9:.1f} GB to download).',
@@ -94,12 +94,12 @@ def load_parts(spec: BaseSpec, device: Device, cache_dir: Path | None, kind: Kin
         raise MissingWeights(f"{path} is not there any more.", "Put it back, or choose another base.")
     if path.name != "model_index.json":
         return from_single_file(path, device, kind.layout(shapes_of(header(path)), path.name))
-    _check_folder(path.parent, kind)
+    check_folder(path.parent, kind)
     return from_folder(path.parent, device, kind.parts)
 
 
 def _hub_spec(repo: str, kind: Kind) -> BaseSpec | None:
-    folder = _snapshot(repo, None)
+    folder = snapshot(repo, None)
     if folder is None:
         raise MissingWeights(
             f'"{repo}" is not on this machine (such models take 2 to 14 GB).', f"Download it with: hf download {repo}"
@@ -108,7 +108,7 @@ def _hub_spec(repo: str, kind: Kind) -> BaseSpec | None:
     return spec and replace(spec, files=(WeightFile("model_index.json", repo=repo),))
 
 
-def _snapshot(repo: str, cache_dir: Path | None) -> Path | None:
+def snapshot(repo: str, cache_dir: Path | None) -> Path | None:
     """The folder of a repository in `cache_dir` or in the hub's own cache."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -125,20 +125,20 @@ def _folder_spec(folder: Path, name: str, kind: Kind) -> BaseSpec | None:
             f"{folder} is no diffusers folder: it has no model_index.json.",
             "Give the folder that holds model_index.json, unet/ and vae/.",
         )
-    index = _json(folder / "model_index.json")
+    index = read_json(folder / "model_index.json")
     if not str(index.get("_class_name", "")).startswith(kind.pipeline):
         return None
     kind.check_index(index, name)
-    weights = _check_folder(folder, kind)
-    _check_schedule(_json(folder / "scheduler" / "scheduler_config.json"), name)
-    unet = _json(folder / "unet" / "config.json")
+    weights = check_folder(folder, kind)
+    _check_schedule(read_json(folder / "scheduler" / "scheduler_config.json"), name)
+    unet = read_json(folder / "unet" / "config.json")
     files = (WeightFile(str(folder / "model_index.json")), *(WeightFile(str(p), p.stat().st_size) for p in weights))
     count = sum(elements(shapes_of(header(p))) for p in weights)
     side_px = unet["sample_size"] * 8 if unet.get("sample_size") else None
     return _spec(name, _arch(kind.family(unet), unet, name), files, count, side_px, kind)
 
 
-def _check_folder(folder: Path, kind: Kind) -> list[Path]:
+def check_folder(folder: Path, kind: Kind) -> list[Path]:
     """The weight files of a complete folder."""
     found = {part: weight_file(folder, part)[0] for part in kind.parts}
     lost = [name for name in kind.needed if not (folder / name).exists()]
@@ -200,7 +200,7 @@ def _spec(name: str, arch: Arch, files: tuple[WeightFile, ...], count: int, side
     return BaseSpec(id=slug, title=name, arch=arch, files=files, bytes=count * FP32_BYTES, **kind.abilities(slug, side_px))
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError:

@@ -10,11 +10,12 @@ from models.engine import Engine, open_engine
 
 
 @pytest.fixture(scope="session")
-def sources(tiny_folder: Path, sd_folder: Path, sdxl_folder: Path) -> list[str]:
+def sources(tiny_folder: Path, sd_folder: Path, sdxl_folder: Path, sana_folder: Path) -> list[str]:
     """What --base would name."""
     files = [tiny_folder / "tiny-student.safetensors", tiny_folder / "tiny-teacher.safetensors"]
     families = {"sd1": sd_folder, "sd2": sd_folder, "sdxl": sdxl_folder}
     files += [folder / f"tiny-{family}{kind}" for family, folder in families.items() for kind in ("", "-file.safetensors")]
+    files += [sana_folder / "tiny-sana", sana_folder / "tiny-sana-sprint"]
     return [str(path) for path in files]
 
 
