@@ -40,7 +40,15 @@ def save(path: Path, kind: str, config: dict[str, Any], recipe: dict[str, Any], 
     header = {"onestroke.kind": kind, "onestroke.config": json.dumps(config), "onestroke.recipe": json.dumps(recipe),
               "modelspec.sai_model_spec": "1.0.1", "modelspec.title": title, "modelspec.license": licence}
     header |= {"modelspec.description": says} if says else {}
-    write_atomic(path, lambda temporary: save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header))
+    write(path, tensors, header)
+
+
+def write(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """A safetensors file that everyone on the machine may read (the library alone makes it private), whole or not at all."""
+    def save_readable(temporary: Path) -> None:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, header)
+        temporary.chmod(0o644)
+    write_atomic(path, save_readable)
 
 
 def load(path: Path, kind: str) -> Checkpoint:

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
+from models import checkpoint
 from models.errors import UnknownId
 from models.lab.budget import Budget
 from models.lab.diffusion import denoise, estimate, sigmas_at, weights_of
-from models.files import write_atomic
 from models.lab.filters import FILTERS, Filter
 from models.lab.latents import Batch
 from models.nets.decoder import PatchDecoder
@@ -146,7 +145,7 @@ def export(studio: Studio, settings: LoraSettings, recipe: dict[str, Any]) -> Pa
     header = {"modelspec.sai_model_spec": "1.0.1", "modelspec.title": studio.look.title, "modelspec.description": studio.look.says,
               "modelspec.license": "Apache-2.0", "lora_adapter_metadata": json.dumps(peft), "onestroke.arch": json.dumps(asdict(ARCH)),
               "onestroke.recipe": json.dumps(recipe)}
-    write_atomic(path, lambda part: save_file(tensors, part, header))
+    checkpoint.write(path, tensors, header)
     return path
 
 

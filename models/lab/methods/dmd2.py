@@ -22,6 +22,7 @@ from models.lab.diffusion import estimate, guided, sigmas_at, weights_of
 from models.lab.ema import Ema
 from models.lab.latents import Batch
 from models.lab.method import Lesson
+from models.lab.muon import Muon
 from models.lab.parallel import average_gradients
 from models.sampling import TRAIN_STEPS
 
@@ -31,8 +32,9 @@ class Config:
     guidance: float = 1.75                           # of the teacher (classifier-free)
     ratio: int = 2                                   # fake turns a student turn
     burn_in: int = 30                                # fake turns before the first student turn
-    lr_student: float = 8e-5
-    lr_fake: float = 2e-4
+    lr_student: float = 2e-4
+    lr_fake: float = 5e-4
+    momentum: float = 0.8                            # of Muon; two networks that chase each other bear less than one alone
     gan_weight: float = 0.02
     real_start_share: float = 0.4                    # of the batch that starts from a noised real picture
     anchor_weight: float = 0.25                      # how strongly those stay near that picture
@@ -88,9 +90,10 @@ class Dmd2:
         teacher = teacher.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
         student, fake = (copy.deepcopy(teacher).requires_grad_(True).train() for _ in range(2))
         critic = Critic(teacher.config.block_out_channels[-1]).to(device)
-        adam = lambda parameters, lr: torch.optim.AdamW(parameters, lr=lr, betas=(0.0, 0.99), weight_decay=0.0)
-        return State(config, teacher, student, fake, critic, Ema(student, config.ema_decay), adam(student.parameters(), config.lr_student),
-                     adam([*fake.parameters(), *critic.parameters()], config.lr_fake))
+        against = [*fake.named_parameters(), *((f"critic.{name}", p) for name, p in critic.named_parameters())]
+        muon = lambda named, lr: Muon(named, lr, weight_decay=0.0, momentum=config.momentum, ends=("conv_in", "conv_out", "critic."))
+        return State(config, teacher, student, fake, critic, Ema(student, config.ema_decay), muon(student.named_parameters(), config.lr_student),
+                     muon(against, config.lr_fake))
 
     def step(self, state: State, lesson: Lesson) -> dict[str, float]:
         config, batch = state.config, lesson.batch
