@@ -21,6 +21,7 @@ from models.job import Extent, Job
 from models.shelf import Model, Shelf
 from models.spec import AdapterSpec, BaseSpec, PerceptSpec
 from models.stamps import FOLDERS
+from models.tags import slug
 from models.weights import locate
 
 PLACES = {"base": ("base",), "adapter": tuple(kind for kind in FOLDERS if kind != "base"), "percept": ()}
@@ -106,6 +107,14 @@ class Catalog:
 
     def adapter(self, id: str) -> Entry:
         return self._find(self._adapters, id, "adapter")
+
+    def adapter_named(self, name: str) -> str:
+        """The id of the adapter that people call `name`: its id, its title, or its file's name. Raises UnknownId."""
+        wanted = slug(name)
+        for spec in self.adapters.values():
+            if wanted in (spec.id, slug(spec.title)):
+                return spec.id
+        return self.adapter(wanted).spec.id
 
     def percept(self, id: str) -> Entry:
         return self._find(self._percepts, id, "percept")

@@ -109,7 +109,7 @@ class Engine:
         `session` names who asks, so that turns are fair; see models.turns. When memory runs out everything idle is dropped and the
         job is tried once more, its pictures one by one; DoesNotFit when that is not enough either.
         """
-        job = resolved(job, self.catalog.adapters.values())
+        job = resolved(job, self.catalog.adapter_named)
         self.catalog.check(job)
         clock = Clock()
         with clock.time("total"), ExitStack() as turn:

@@ -2,25 +2,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable
 
-from models.errors import BadInput, UnknownId
+from models.errors import BadInput
 from models.job import AdapterUse, Job
-from models.spec import AdapterSpec
 
 _TAG = re.compile(r"<(?:lora|lyco|adapter):([^:<>]+)(?::([^:<>]*))?(?::[^<>]*)?>")   # a second number, for the text encoder, is not used
 MAX_TAGS = 16
 
 
-def resolved(job: Job, specs: Iterable[AdapterSpec]) -> Job:
-    """The job with the tags of its prompt turned into adapters; the same job when it has none. Raises UnknownId, BadInput."""
+def resolved(job: Job, id_of: Callable[[str], str]) -> Job:
+    """The job with the tags of its prompt turned into adapters; the same job when it has none. `id_of` gives the id of an adapter by
+    the name people write, and raises UnknownId. Raises BadInput for too many, or a weight that is no number."""
     found = _TAG.findall(job.prompt)
     if not found:
         return job
     if len(found) > MAX_TAGS:
         raise BadInput(f"{len(found)} adapters in one prompt are more than {MAX_TAGS}.", "Take some away.")
-    known = list(specs)
-    uses = tuple(AdapterUse(_find(name.strip(), known), _strength(name, weight)) for name, weight in found)
+    uses = tuple(AdapterUse(id_of(name.strip()), _strength(name, weight)) for name, weight in found)
     words = ", ".join(part for part in (re.sub(r"\s+", " ", part).strip() for part in _TAG.sub("", job.prompt).split(",")) if part)
     return job.but(prompt=words, adapters=job.adapters + uses)
 
@@ -32,15 +31,6 @@ def _strength(name: str, weight: str) -> float:
         raise BadInput(f'"{weight}" in <lora:{name}:{weight}> is no number.', f"Write for example <lora:{name}:0.8>.") from None
 
 
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
-
-
-def _find(name: str, specs: list[AdapterSpec]) -> str:
-    """The id of the adapter called `name`, by id or title, as people write it."""
-    wanted = _slug(name.removesuffix(".safetensors"))
-    hit = next((spec.id for spec in specs if wanted in (spec.id, _slug(spec.title))), None)
-    if hit is None:
-        near = [spec.id for spec in specs if wanted[:4] and spec.id.startswith(wanted[:4])] or [spec.id for spec in specs]
-        raise UnknownId(f'The prompt names an adapter "{name}" that is not known.', f"Known: {', '.join(near[:8]) or 'none'}.")
-    return hit
+def slug(name: str) -> str:
+    """A name as ids are written: "Pixel Art XL v1.1.safetensors" -> "pixel-art-xl-v1-1"."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower().removesuffix(".safetensors")).strip("-")

@@ -100,3 +100,10 @@ def test_abilities_name_what_a_base_can_do_with_what_is_there() -> None:
     assert "ink" in student.looks and student.spec.id == "embedded"
     flat = catalog.able("sd15")
     assert not flat.can("rgba") and "no rgba" in flat.why_not("rgba") and "ink" not in flat.looks
+
+
+def test_an_adapter_is_found_by_id_title_and_file_name() -> None:
+    catalog = Catalog()
+    assert {catalog.adapter_named(name) for name in ("ink", "Ink and wash", "INK.safetensors")} == {"ink"}
+    with pytest.raises(UnknownId, match="nobody"):
+        catalog.adapter_named("nobody")

@@ -107,7 +107,7 @@ def test_a_failed_write_leaves_no_half_file(painter: Painter, tmp_path: Path, mo
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
     (tmp_path / "fox.png").write_bytes(b"the old picture")
-    monkeypatch.setattr("studio.files.os.replace", full)
+    monkeypatch.setattr("models.files.os.replace", full)
     assert run("x", "--out", "fox.png") == 2
     assert [path.name for path in tmp_path.iterdir()] == ["fox.png"] and (tmp_path / "fox.png").read_bytes() == b"the old picture"
 
