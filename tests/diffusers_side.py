@@ -1,7 +1,7 @@
 """diffusers' own pipelines made to walk the noise levels of a base, so that their pictures can be compared with the engine's."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -9,6 +9,11 @@ import torch
 from models.job import Job
 from models.sampling import noise, vp_scales
 from tests.tiny_sd import SCHEDULER
+
+
+class Stepped(NamedTuple):
+    """What a scheduler's step returns, for pipelines that take the first of a tuple and for those that ask by name."""
+    prev_sample: torch.Tensor
 
 
 def scheduler_of(times: list[int]) -> Any:
@@ -21,11 +26,11 @@ def scheduler_of(times: list[int]) -> Any:
         set_timesteps(count, device=device)
         scheduler.timesteps = torch.tensor(times)
 
-    def step(out: torch.Tensor, t: torch.Tensor, x: torch.Tensor, **options: Any) -> tuple[torch.Tensor]:
+    def step(out: torch.Tensor, t: torch.Tensor, x: torch.Tensor, **options: Any) -> Stepped:
         later = [time for time in times if time < int(t)]
         a, b = scheduler.alphas_cumprod[int(t)], scheduler.alphas_cumprod[later[0]] if later else torch.tensor(1.0)
         x0 = (x - (1 - a).sqrt() * out) / a.sqrt()
-        return (b.sqrt() * x0 + (1 - b).sqrt() * out,)
+        return Stepped(b.sqrt() * x0 + (1 - b).sqrt() * out)
     scheduler.set_timesteps, scheduler.step = as_told, step
     return scheduler
 

@@ -22,9 +22,10 @@ from models.job import AdapterUse, Extent, Job, Picture
 from models.nets.control import build_control, hint, residuals, start_from
 from models.nets.unet import CONFIG, build_unet, inputs_of, predict
 from models.spec import SDXL, Arch
+from tests import diffusers_side
 from tests.tiny_adapters import controlnet as tiny
 from tests.tiny_embedded import TINY
-from tests.tiny_sd import SCHEDULER, networks
+from tests.tiny_sd import networks
 
 FP32 = Device("cpu", torch.float32)
 PICTURE = Picture.from_array(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
@@ -81,49 +82,23 @@ def test_the_original_names_are_those_diffusers_reads(tmp_path: Path, sd1: Simpl
 
 
 def test_the_picture_is_that_of_diffusers_own_pipeline(tmp_path: Path, sd_folder: Path) -> None:
-    """Three DDIM steps with guidance through the engine and through StableDiffusionControlNetPipeline, from the same noise."""
+    """Three steps with guidance through the engine and through StableDiffusionControlNetPipeline, from the same noise."""
+    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+    from PIL import Image
+
     from models.engine import open_engine
-    from models.sampling import noise, vp_scales
     engine = open_engine(bases=[str(sd_folder / "tiny-sd1")], device="cpu")
     engine.registry.device = FP32
+    job = Job("a fox", "tiny-sd1", negative="blue", seeds=(3,), extent=Extent(64, 64), steps=3, guidance=3.0)
     with engine.registry.lease("tiny-sd1") as (base, _):
         path = tiny.write_folder(tmp_path / "canny", base)
         engine.catalog.add("adapter", str(path))
-        job = Job("a fox", "tiny-sd1", negative="blue", seeds=(3,), extent=Extent(64, 64), steps=3, guidance=3.0,
-                  adapters=(AdapterUse("canny", 0.8, PICTURE),))
-        plan = base.plan(job)
-        times = [round(float(base.inputs(torch.zeros(1, 4, 8, 8), s, None)["timestep"])) for s in plan.sigmas]
-        words = [base.encode_prompt(text).states[None] for text in (job.prompt, job.negative)]
-        ours, start = engine.render(job).pixels[0], noise(job.seeds, (4, 8, 8))
-        alpha, _ = vp_scales(plan.sigmas[0])
-        theirs = diffusers_picture(base, path, times, words, alpha * plan.sigmas[0] * start)
+        theirs = diffusers_side.picture(base, job, lambda scheduler: StableDiffusionControlNetPipeline(
+            base.vae, base.text_encoder, base.tokenizer, base.network, ControlNetModel.from_pretrained(path), scheduler, None, None,
+            requires_safety_checker=False), image=Image.fromarray(PICTURE.array), controlnet_conditioning_scale=0.8)
+    ours = engine.render(job.but(adapters=(AdapterUse("canny", 0.8, PICTURE),))).pixels[0]
     engine.close()
     assert np.abs(ours.astype(int) - theirs).max() <= 2
-
-
-def diffusers_picture(base: Any, path: Path, times: list[int], words: list[torch.Tensor], latents: torch.Tensor) -> np.ndarray:
-    from diffusers import ControlNetModel, DDIMScheduler, StableDiffusionControlNetPipeline
-    scheduler = DDIMScheduler.from_config({**SCHEDULER, "clip_sample": False, "set_alpha_to_one": True})
-    set_timesteps = scheduler.set_timesteps
-
-    def as_ours(count: int, device: Any = None) -> None:
-        set_timesteps(count, device=device)
-        scheduler.timesteps = torch.tensor(times)
-    scheduler.set_timesteps = as_ours
-
-    def next_of_ours(out: torch.Tensor, t: torch.Tensor, x: torch.Tensor, **options: Any) -> tuple[torch.Tensor]:
-        later = [time for time in times if time < int(t)]
-        a, b = scheduler.alphas_cumprod[int(t)], scheduler.alphas_cumprod[later[0]] if later else torch.tensor(1.0)
-        x0 = (x - (1 - a).sqrt() * out) / a.sqrt()
-        return (b.sqrt() * x0 + (1 - b).sqrt() * out,)
-    scheduler.step = next_of_ours
-    pipe = StableDiffusionControlNetPipeline(base.vae, base.text_encoder, base.tokenizer, base.network, ControlNetModel.from_pretrained(path),
-                                             scheduler, None, None, requires_safety_checker=False)
-    pipe.set_progress_bar_config(disable=True)
-    from PIL import Image
-    out = pipe(image=Image.fromarray(PICTURE.array), prompt_embeds=words[0], negative_prompt_embeds=words[1], num_inference_steps=len(times),
-               guidance_scale=3.0, controlnet_conditioning_scale=0.8, latents=latents.clone(), height=64, width=64, output_type="np").images[0]
-    return (out * 255).round().astype(int)
 
 
 def test_two_controls_add_up(tmp_path: Path, sd1: SimpleNamespace) -> None:
