@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from models.adapters import sana_controlnet
 from models.bases import sana, sd_unet, sdxl_unet
 from models.catalog import Catalog
 from models.devices import Device
 from models.engine import FIRST_FRESH_STREAM, Engine
 from models.errors import BadInput, Incompatible, MissingWeights
-from models.job import Extent, Job
+from models.job import AdapterUse, Extent, Job, Picture
 from models.registry import Registry
 from models.sampling import flow_time, noise
 from models.spec import SANA, Arch
+from tests.tiny_adapters import sana_controlnet as tiny_control
 from tests.tiny_sana import LATENT_CHANNELS, TEXT_WIDTH
 
 pytestmark = pytest.mark.render
@@ -266,3 +268,40 @@ def test_other_models_are_told_apart(sana_folder: Path, tiny_folder: Path, tmp_p
     (tmp_path / "sd" / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
     for other in (tmp_path / "sd", tmp_path, tiny_folder / "tiny-student.safetensors", Path("nobody/nothing")):
         assert sana.recognise(str(other)) is None
+
+
+# --- ControlNet --------------------------------------------------------------------------------------------------------
+
+def test_a_controlnet_paints_what_the_pipeline_of_diffusers_paints(engine: Engine, bases, sana_folder: Path, tmp_path: Path) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler, SanaControlNetPipeline
+
+    net = tiny_control.random_control(bases["tiny-sana"])
+    net.save_pretrained(tmp_path / "edges-hed")
+    engine.catalog.add("adapter", str(tmp_path / "edges-hed"))
+    drawing = np.random.default_rng(0).integers(0, 256, (EXTENT.height, EXTENT.width, 3), dtype=np.uint8)
+    use = AdapterUse("edges-hed", 0.8, Picture.from_array(drawing))
+    ours = engine.render(JOB.but(guidance=3.0, adapters=(use,))).pixels[0]
+    pipeline = SanaControlNetPipeline.from_pretrained(sana_folder / "tiny-sana", controlnet=net, local_files_only=True)
+    pipeline.scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    pipeline.set_progress_bar_config(disable=True)
+    unshifted = [flow_time(sigma) for sigma in sana.flow_sigmas(JOB.steps, 1.0)]
+    first = flow_time(sana.flow_sigmas(JOB.steps, 3.0)[0])
+    theirs = picture(pipeline, control_image=torch.tensor(drawing / 127.5 - 1).float().permute(2, 0, 1)[None], controlnet_conditioning_scale=0.8,
+                     guidance_scale=3.0, num_inference_steps=JOB.steps, sigmas=unshifted, latents=first * noise((SEED,), SHAPE))
+    plain = engine.render(JOB.but(guidance=3.0)).pixels[0].astype(int)
+    assert np.abs(ours - plain).mean() > 1 and np.abs(ours - theirs).max() < 1.5
+
+
+def test_a_controlnet_of_another_sana_is_refused(bases, tmp_path: Path) -> None:
+    flow, sprint = bases.values()
+    folder = tiny_control.write_folder(tmp_path / "deep", flow, layers=3)
+    spec = sana_controlnet.recognise(str(folder))
+    assert spec.arch == flow.spec.arch and spec.control == "" and sana_controlnet.recognise(str(tmp_path)) is None
+    adapter = sana_controlnet.load(spec, FP32)
+    with pytest.raises(Incompatible, match="made for a SANA of width 16, .* and 3 layers"), adapter.attach(flow):
+        pass
+    with pytest.raises(Incompatible, match="is a SANA-Sprint"), adapter.attach(sprint):
+        pass
+    change(folder, "config.json", _class_name="ControlNetModel")
+    with pytest.raises(MissingWeights, match="no ControlNet of SANA any more"):
+        sana_controlnet.load(spec, FP32)
