@@ -58,7 +58,7 @@ export function start(root) {
   const nothing = (found) => state.words || state.kind ? 'No model matches.' : `There are no models. Yours belong into ${found.folder}.`;
 
   function showMemory(memory) {
-    at('.om-device').textContent = `${memory.device} · ${memory.dtype}`;
+    at('.om-device').textContent = memory.device;
     at('.om-used').textContent = `${bytes(memory.used_bytes)} of ${bytes(memory.budget_bytes)}`;
     const whole = Math.max(memory.budget_bytes, memory.used_bytes, 1);
     at('.om-bar').replaceChildren(...memory.resident.filter((r) => !r.parked).map((r, i) =>
