@@ -23,6 +23,7 @@ from models.lab.budget import Budget
 from models.lab.diffusion import denoise, estimate, sigmas_at, weights_of
 from models.lab.filters import FILTERS, Filter
 from models.lab.latents import Batch
+from models.lab.muon import Muon
 from models.nets.decoder import PatchDecoder
 from models.nets.patches import PatchEncoder
 from models.sampling import TRAIN_STEPS
@@ -43,8 +44,8 @@ class LoraSettings:
     out: Path = ASSETS / "adapters"
     rank: int = 8
     batch_size: int = 16
-    lr: float = 1.5e-3
-    warmup_steps: int = 30
+    lr: float = 6e-3
+    warmup_steps: int = 20
     seed: int = 0
     device: str = "cpu"
 
@@ -104,9 +105,10 @@ def add_lora(net: Any, rank: int) -> list[Tensor]:
 
 
 def train(studio: Studio, batches: Callable[[], Batch], settings: LoraSettings, budget: Budget, say: Callable[[str], None] = print) -> None:
-    """Adam on the LoRA's matrices until the budget is spent; the learning rate warms up, then falls to zero."""
-    trained = [p for p in studio.net.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=settings.lr, weight_decay=0.0, betas=(0.9, 0.99))
+    """Muon on the LoRA's matrices until the budget is spent; the learning rate warms up, then falls to zero."""
+    named = [(name, p) for name, p in studio.net.named_parameters() if p.requires_grad]
+    trained = [p for _, p in named]
+    optimizer = Muon(named, settings.lr, weight_decay=0.0, ends=())
     rng = torch.Generator().manual_seed(settings.seed)
     average = 0.0
     while (spent := budget.spent) < 1:
@@ -116,7 +118,8 @@ def train(studio: Studio, batches: Callable[[], Batch], settings: LoraSettings, 
             loss = studio.errors(x, target, times, batch.cond).mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.param_groups[0]["lr"] = settings.lr * min(1.0, (budget.updates + 1) / settings.warmup_steps) * max(1 - spent, 0.02)
+        for group in optimizer.param_groups:
+            group["lr"] = settings.lr * min(1.0, (budget.updates + 1) / settings.warmup_steps) * max(1 - spent, 0.02)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         budget.tick()

@@ -57,7 +57,8 @@ class Muon(torch.optim.Optimizer):
         for name, p in named:
             (matrices if p.ndim in (2, 4) and not name.startswith(ends) else rest).append(p)
         super().__init__([{"params": matrices}, {"params": rest}], dict(lr=lr, weight_decay=weight_decay, momentum=momentum))
-        self._adam = torch.optim.AdamW(rest, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99), fused=True)
+        nothing = [nn.Parameter(torch.zeros(1))]     # AdamW does not take an empty list
+        self._adam = torch.optim.AdamW(rest or nothing, lr=lr, weight_decay=weight_decay, betas=(0.9, 0.99), fused=True)
         self._owner = _shares([min(m.shape) * m.numel() for m in map(as_matrix, matrices)])
 
     def state_dict(self) -> dict[str, Any]:

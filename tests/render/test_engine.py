@@ -304,3 +304,26 @@ def test_live_frames_overtake_waiting_pictures(engine: Engine) -> None:
     for thread in threads:
         thread.join(60)
     assert order == ["frame", "picture"]
+
+
+def test_two_sessions_share_a_base_with_different_adapters_and_nothing_is_loaded_again(engine: Engine, tmp_path: Path) -> None:
+    from tests.tiny_adapters import lora
+    with engine.registry.lease(STUDENT.base) as (base, _):
+        for seed, name in enumerate(("left", "right")):
+            engine.catalog.add("adapter", str(lora.write(tmp_path / f"{name}.safetensors", base, "kohya", seed)))
+    jobs = {name: STUDENT.but(adapters=(AdapterUse(name, 0.8),)) for name in ("left", "right")}
+    alone = {name: engine.render(job).pixels for name, job in jobs.items()}
+    assert (alone["left"] != alone["right"]).any()
+    held = {(r.kind, r.id): r.load_s for r in engine.registry.resident()}
+    wrong: list[str] = []
+
+    def paint(name: str) -> None:
+        for _ in range(4):
+            if (engine.render(jobs[name], session=name).pixels != alone[name]).any():
+                wrong.append(name)
+    threads = [threading.Thread(target=paint, args=(name,)) for name in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not wrong and {(r.kind, r.id): r.load_s for r in engine.registry.resident()} == held
