@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -129,7 +129,7 @@ def _patches(folder: Path, shipped: Path, workers: int) -> None:
 def _fit(folder: Path, workers: int) -> dict[str, torch.Tensor]:
     items, _ = read_drawings(folder)
     chosen = [i for i, item in enumerate(items) if item.split == "train"][::4] + list(range(len(items), len(items) + 300))
-    with Pool(workers, _Worker.start, (folder,)) as pool:
+    with get_context("spawn").Pool(workers, _Worker.start, (folder,)) as pool:
         patches = np.concatenate(pool.map(_Worker.sample, chosen, 32))[:FIT_PATCHES]
     basis, mean, scale = fit_patches(torch.from_numpy(patches).reshape(-1, 3, PATCH_PX, PATCH_PX), CHANNELS)
     return {"basis": basis.contiguous(), "mean": mean.contiguous(), "scale": scale.contiguous()}
@@ -140,7 +140,7 @@ def _latents(folder: Path, workers: int, scenes: int, say: Say) -> None:
     count = len(items) + scenes
     latents: list[np.ndarray] = []
     meta: dict[str, list] = {"captions": [], "kinds": [], "keys": [], "splits": [], "weights": []}
-    with Pool(workers, _Worker.start, (folder,)) as pool:
+    with get_context("spawn").Pool(workers, _Worker.start, (folder,)) as pool:
         for done, rows in enumerate(pool.imap(_Worker.latents, range(count), 16)):
             for values, *facts in rows:
                 latents.append(values)

@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -51,7 +51,7 @@ def write_drawings(items: Sequence[Item], folder: Path, workers: int) -> int:
     """Rasterise all `items` into `folder`; returns how many were visible."""
     folder.mkdir(parents=True, exist_ok=True)
     index: list[str] = []
-    with Pool(workers) as pool:
+    with get_context("spawn").Pool(workers) as pool:   # a forked child would wait for OpenMP threads that only its parent has
         for number, (lines, data) in enumerate(_shards(zip(items, pool.imap(_encode, items, 16)))):
             write_atomic(folder / f"drawings_{number:03d}.bin", lambda p: p.write_bytes(data))
             index += [json.dumps(line, ensure_ascii=False) for line in lines]
