@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from models.adapters._fit import slug
 from models.adapters._lora_keys import TEXT, TEXT_2, UNET, Place, declared_scale, places
 from models.contracts import Base, Hooks
 from models.devices import Device
@@ -58,7 +58,7 @@ def _spec(path: Path, file: WeightFile) -> AdapterSpec | None:
     shapes = {name: tuple(entry["shape"]) for name, entry in head.items()}
     title = meta.get("modelspec.title") or meta.get("ss_output_name") or path.stem
     return AdapterSpec(
-        id=re.sub(r"[^a-z0-9]+", "-", path.stem.lower()).strip("-"),
+        id=slug(path.stem),
         title=title,
         kind="lora",
         arch=_arch(path.name, meta, found, shapes),

@@ -19,7 +19,7 @@ import torch
 from models import checkpoint
 from models.files import write_atomic
 from models.lab.control import Lines
-from models.lab.diffusion import estimate, sigmas_at
+from models.lab.diffusion import TOP, estimate, sigmas_at
 from models.lab.evaluate import ASSETS, contact_sheet, machine
 from models.lab.image_prompt import ImagePromptConfig, views
 from models.lab.latents import LatentSet
@@ -30,7 +30,7 @@ from models.nets import control as control_net
 from models.nets import image_prompt as prompt_net
 from models.nets.unet import inputs_of, predict
 from models.pixels import to_uint8
-from models.sampling import TRAIN_STEPS, noise, vp_scales
+from models.sampling import noise, vp_scales
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 CROWD = 50                                           # drawings among which the right one is to be found
@@ -48,7 +48,7 @@ class Bench:
         self.batch = self.data.rows(self.rows)
         self.words = [self.data.texts[self.data.captions[i][0]] for i in self.rows]
         self.truth = self.painter.show(self.batch.latents)
-        self.times = torch.full((len(self.rows),), float(TRAIN_STEPS - 1))
+        self.times = torch.full((len(self.rows),), float(TOP))
         sigma = sigmas_at(self.times)[:, None, None, None]
         self.x = sigma * noise([7 + i for i in self.rows], self.batch.latents.shape[1:])
         self.scaled = vp_scales(sigma)[0] * self.x

@@ -18,7 +18,7 @@ from torch import Tensor
 from models import checkpoint
 from models.lab.beside import train_beside
 from models.lab.budget import Budget
-from models.lab.diffusion import random_times, sigmas_at, weights_of
+from models.lab.diffusion import TOP, random_times, sigmas_at, weights_of
 from models.lab.latents import Batch, LatentSet
 from models.lab.parallel import rank
 from models.lines import by_hand, drawn, edges, partial, strokes_of
@@ -26,9 +26,8 @@ from models.nets.control import KIND, build, hint, residuals, start_from
 from models.nets.patches import PatchEncoder
 from models.nets.unet import inputs_of, predict
 from models.pixels import to_uint8
-from models.sampling import TRAIN_STEPS, vp_scales
+from models.sampling import vp_scales
 
-TOP = TRAIN_STEPS - 1
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from models.nets.unet import Cond, predict
 from models.sampling import TRAIN_STEPS, noise, run, spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas
 
 TABLE = vp_sigmas()
+TOP = TRAIN_STEPS - 1                                # the noisiest training time, where a one-step student starts
 MAX_WEIGHT = 5.0
 
 

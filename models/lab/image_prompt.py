@@ -18,15 +18,14 @@ from torch.nn import functional as F
 from models import checkpoint
 from models.lab.beside import train_beside
 from models.lab.budget import Budget
-from models.lab.diffusion import random_times, sigmas_at, weights_of
+from models.lab.diffusion import TOP, random_times, sigmas_at, weights_of
 from models.lab.latents import Batch, LatentSet
 from models.lab.parallel import rank
 from models.nets.image_prompt import KIND, ImagePrompt, Look, attached, build, config_for, start_from
 from models.nets.patches import PatchEncoder
 from models.nets.unet import predict
-from models.sampling import TRAIN_STEPS, vp_scales
+from models.sampling import vp_scales
 
-TOP = TRAIN_STEPS - 1
 
 
 @dataclass(frozen=True)

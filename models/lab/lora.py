@@ -20,18 +20,16 @@ from torch import Tensor
 from models import checkpoint
 from models.errors import UnknownId
 from models.lab.budget import Budget
-from models.lab.diffusion import denoise, estimate, sigmas_at, weights_of
+from models.lab.diffusion import TOP, denoise, estimate, sigmas_at, weights_of
 from models.lab.filters import FILTERS, Filter
 from models.lab.latents import Batch
 from models.lab.muon import Muon
 from models.nets.decoder import PatchDecoder
 from models.nets.patches import PatchEncoder
-from models.sampling import TRAIN_STEPS
 from models.spec import EMBEDDED as ARCH
 from models.weights import ASSETS
 
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2", "conv_out"]
-TOP = TRAIN_STEPS - 1
 
 
 @dataclass(frozen=True)
