@@ -5,6 +5,7 @@ import gc
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -33,9 +34,22 @@ def pick_device(name: str | None = None) -> Device:
     return Device(name, torch.bfloat16, packs_weights=True) if cpu_has_fast_bf16() else Device(name, torch.float32)
 
 
+@lru_cache
 def cpu_has_fast_bf16() -> bool:
     """True where oneDNN has bf16 matrix instructions (AVX512-BF16 or AMX); elsewhere bf16 is emulated and slower than fp32."""
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and _cpu_flag("avx512_bf16", "amx_bf16")
+
+
+def training_dtype(device: str) -> torch.dtype:
+    """What the lab multiplies matrices in: bf16 where the hardware does, else fp32 (fp16 would need its losses scaled)."""
+    dtype = pick_device(device).dtype
+    return dtype if dtype == torch.bfloat16 else torch.float32
+
+
+def mixed_precision(device: str, wanted: bool = True) -> torch.autocast:
+    """A context in which matrix products and convolutions on `device` run in its training format."""
+    dtype = training_dtype(device)
+    return torch.autocast(device, torch.bfloat16, enabled=wanted and dtype == torch.bfloat16)
 
 
 def _cpu_flag(*names: str) -> bool:

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from models import checkpoint
+from models.devices import mixed_precision
 from models.files import write_atomic
 from models.lab.control import Lines
 from models.lab.diffusion import TOP, estimate, sigmas_at
@@ -57,13 +58,13 @@ class Bench:
     def paint(self, extra: Callable[[dict[str, Any]], dict[str, Any]] = lambda inputs: {}) -> np.ndarray:
         """uint8 [N, 256, 256, 3] in one step; `extra` turns the network's inputs into what an adapter adds."""
         net = self.painter.net("student")
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu"):
             added = extra(inputs_of(self.scaled, self.times, self.batch.cond))
             return self.painter.show(predict(net, self.scaled, self.times, self.batch.cond, **added).float())
 
     @torch.no_grad()
     def plain(self) -> np.ndarray:
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu"):
             return self.painter.show(estimate(self.painter.net("student"), self.x, self.times, self.batch.cond))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.devices import mixed_precision
 from models.lab.budget import Budget
 from models.lab.ema import Ema
 from models.files import write_atomic
@@ -55,7 +56,7 @@ def decoder_loss(decoder: PatchDecoder, encoder: PatchEncoder, rgb: Tensor, conf
     latents = encoder(rgb)
     level = torch.rand(len(rgb), 1, 1, 1, device=rgb.device) * config.latent_noise * (torch.rand(len(rgb), 1, 1, 1, device=rgb.device) < 0.7)
     noisy = latents + level * torch.randn_like(latents)
-    with torch.autocast(rgb.device.type, torch.bfloat16):
+    with mixed_precision(rgb.device.type):
         out = decoder(noisy).float()
     return (out - rgb).abs().mean() + config.edge_weight * edge_loss(out, rgb)
 
@@ -115,7 +116,7 @@ def quality(decoder: PatchDecoder | None, encoder: PatchEncoder, rgb: Tensor) ->
     for part in rgb.split(16):
         part = part.to(device)
         latents = encoder(part)
-        with torch.autocast(device.type, torch.bfloat16, enabled=decoder is not None):
+        with mixed_precision(device.type, wanted=decoder is not None):
             back = decoder(latents).float() if decoder else encoder.transpose(latents)
         out.append(psnr(back, part))
     return sum(out) / len(out)

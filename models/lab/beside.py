@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.devices import mixed_precision
 from models.lab.budget import Budget
 from models.lab.muon import Muon
 from models.lab.parallel import agreed, average_gradients, rank
@@ -26,7 +27,7 @@ def train_beside(net: Any, addition: nn.Module, loss_of: Callable[[np.random.Gen
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     average = 0.0
     while (spent := agreed(budget.spent)) < 1:
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             loss = loss_of(rng, generator)
         loss.backward()
         average_gradients(addition.parameters())

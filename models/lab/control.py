@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models import checkpoint
+from models.devices import mixed_precision
 from models.lab.beside import train_beside
 from models.lab.budget import Budget
 from models.lab.diffusion import TOP, random_times, sigmas_at, weights_of
@@ -105,7 +106,7 @@ def error_at(net: Any, control: Any, data: LatentSet, lines: Lines, share: float
     pictures = lines.pictures(rows, batch.latents, [share] * len(rows), np.random.default_rng(0)).to(device)
     eps = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0)).to(device)
     times = torch.full((len(rows),), float(TOP), device=device)
-    with torch.autocast(device, torch.bfloat16):
+    with mixed_precision(device):
         seen, blank = (float(control_loss(net, control, batch, p, times, eps).mean()) for p in (pictures, torch.zeros_like(pictures)))
     return seen, blank
 

@@ -157,7 +157,7 @@ def _latents(folder: Path, workers: int, scenes: int, say: Say) -> None:
 
 def _texts(folder: Path, say: Say) -> None:
     texts = json.loads((folder / "rows.json").read_text())["texts"]
-    encoder = TextEncoder(dtype=torch.bfloat16, max_tokens=CAPTION_TOKENS)
+    encoder = TextEncoder(max_tokens=CAPTION_TOKENS)
     by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     encoded: list[TextStates | None] = [None] * len(texts)
     for start in range(0, len(texts), 256):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models.devices import mixed_precision
 from models.lab.latents import Batch
 from models.nets.unet import Cond, predict
 from models.sampling import TRAIN_STEPS, noise, run, spaced_sigmas, time_of_sigma, vp_scales, vp_sigmas
@@ -70,5 +71,5 @@ def sample(net: Any, cond: Cond, empty: Cond, seeds: Sequence[int], steps: int, 
     """DDIM pictures in latent space, [B, channels, 16, 16]."""
     sigmas = spaced_sigmas(steps, TABLE)
     x = noise(seeds, (channels, 16, 16)).to(cond[0].device) * sigmas[0]
-    with torch.autocast(x.device.type, torch.bfloat16):
+    with mixed_precision(x.device.type):
         return run(lambda x, sigma: guided(net, x, sigma, cond, empty, scale), x, sigmas)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import checkpoint
+from models.devices import mixed_precision
 from models.lab.beside import train_beside
 from models.lab.budget import Budget
 from models.lab.diffusion import TOP, random_times, sigmas_at, weights_of
@@ -95,7 +96,7 @@ def errors(net: object, prompt: ImagePrompt, encoder: PatchEncoder, data: Latent
     eps = torch.randn(batch.latents.shape, generator=torch.Generator().manual_seed(0)).to(device)
     times, all_shown = torch.full((len(rows),), float(TOP), device=device), torch.ones(len(rows), dtype=torch.bool, device=device)
     out = {}
-    with attached(net, prompt, Look()) as look, torch.autocast(device, torch.bfloat16):
+    with attached(net, prompt, Look()) as look, mixed_precision(device):
         for name, view, shown in (("right", seen, all_shown), ("another", seen.roll(1, 0), all_shown), ("none", seen, ~all_shown)):
             out[name] = round(float(prompt_loss(net, prompt, look, batch, view, shown, times, eps).mean()), 4)
     return out

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from models import checkpoint
+from models.devices import mixed_precision
 from models.errors import UnknownId
 from models.lab.budget import Budget
 from models.lab.diffusion import TOP, denoise, estimate, sigmas_at, weights_of
@@ -111,7 +112,7 @@ def train(studio: Studio, batches: Callable[[], Batch], settings: LoraSettings, 
     average = 0.0
     while (spent := budget.spent) < 1:
         batch = batches().to(studio.device)
-        with torch.autocast(studio.device, torch.bfloat16):
+        with mixed_precision(studio.device):
             x, target, times = studio.task(batch, rng)
             loss = studio.errors(x, target, times, batch.cond).mean()
         loss.backward()

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models.devices import training_dtype
 from models.lab.parallel import rank, sum_over_processes, world
 
 # Newton-Schulz coefficients that lift small singular values fastest (Amsel et al. 2025, "Polar Express", arXiv 2505.16932, table 1).
@@ -22,9 +23,9 @@ RMS = 0.2                                            # of an update, as AdamW's 
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """[r, c] -> roughly the nearest matrix with orthonormal rows or columns (singular values 0.5 to 1.6 instead of 1), bf16."""
-    x = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT).bfloat16()
-    x = x / (x.float().norm() * 1.01 + 1e-7).bfloat16()
+    """[r, c] -> roughly the nearest matrix with orthonormal rows or columns (singular values 0.5 to 1.6 instead of 1), in the training format."""
+    x = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT).to(training_dtype(matrix.device.type))
+    x = x / (x.float().norm() * 1.01 + 1e-7).to(x.dtype)
     for a, b, c in POLAR:
         gram = x @ x.mT
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
@@ -86,7 +87,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _nothing(p: nn.Parameter) -> Tensor:
-    return torch.zeros_like(as_matrix(p), dtype=torch.bfloat16, memory_format=torch.contiguous_format)
+    return torch.zeros_like(as_matrix(p), dtype=training_dtype(p.device.type), memory_format=torch.contiguous_format)
 
 
 def _shares(costs: list[float]) -> list[int]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from models import checkpoint
+from models.devices import mixed_precision, training_dtype
 from models.lab.diffusion import TABLE, denoise, sample
 from models.lab.export import AUTOENCODER, EMBEDDED
 from models.lab.items import PHRASES
@@ -29,7 +30,7 @@ class Painter:
         self.folder, self.device = folder, device
         self.encoder, self.decoder = (net.to(device, memory_format=torch.channels_last).eval()
                                       for net in checkpoint.load_autoencoder(folder / AUTOENCODER))
-        self.text = TextEncoder(device, torch.bfloat16)
+        self.text = TextEncoder(device, training_dtype(device))
         self._nets: dict[str, Any] = {}
 
     def net(self, who: str) -> Any:
@@ -59,12 +60,12 @@ class Painter:
         shape = (net.config.in_channels, 16, 16)
         sigmas = spaced_sigmas(steps, TABLE)
         fresh = lambda i: noise(seeds, shape, stream=1 + i).to(self.device)
-        with torch.autocast(self.device, torch.bfloat16):
+        with mixed_precision(self.device):
             return run(lambda x, sigma: denoise(net, x, sigma, cond), sigmas[0] * noise(seeds, shape).to(self.device), sigmas, fresh)
 
     def show(self, latents: Tensor) -> np.ndarray:
         """Latents -> uint8 [N, 256, 256, 3]."""
-        with torch.autocast(self.device, torch.bfloat16):
+        with mixed_precision(self.device):
             return to_uint8(self.decoder(latents).float())
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models import checkpoint
+from models.devices import mixed_precision
 from models.lab.autoencoder import crops
 from models.lab.budget import Budget
 from models.lab.ema import Ema
@@ -57,7 +58,7 @@ def random_colours(count: int, on_white: float, rng: np.random.Generator) -> Ten
 def rgba_loss(decoder: RgbaDecoder, encoder: PatchEncoder, rgba: Tensor, colour: Tensor, other: Tensor, noise: Tensor, config: RgbaConfig) -> Tensor:
     """L1 of alpha, of the drawing on the paper it was seen on and of the drawing on another one."""
     latents = encoder(over(rgba, colour)) + noise
-    with torch.autocast(rgba.device.type, torch.bfloat16):
+    with mixed_precision(rgba.device.type):
         out = decoder(latents).float()
     alpha = (out[:, 3:] - rgba[:, 3:]).abs().mean()
     return config.alpha_weight * alpha + sum((over(out, c) - over(rgba, c)).abs().mean() for c in (colour, other))
@@ -108,7 +109,7 @@ def alpha_errors(decoder: RgbaDecoder, encoder: PatchEncoder, items: Sequence[It
     for start in range(0, len(chosen), 16):
         true = _tensor(np.stack([rgba[i] for i in chosen[start:start + 16]])).to(device)
         seen = over(true, torch.ones(len(true), 3, device=device))
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device.type):
             guess = decoder(encoder(seen)).float()[:, 3:].clamp(0, 1)
         sums += [float((a - true[:, 3:]).abs().mean((1, 2, 3)).sum()) for a in (guess, keyed_alpha(seen), torch.ones_like(guess))]
     return dict(zip(("decoder", "colour_key", "opaque"), (round(float(v), 4) for v in sums / len(chosen))))

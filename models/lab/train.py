@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.devices import mixed_precision
 from models.lab.budget import Budget
 from models.lab.diffusion import denoising_loss, random_times
 from models.lab.ema import Ema
@@ -107,7 +108,7 @@ def validation_loss(net: Any, data: LatentSet, device: str, rows: int = 256) -> 
         size = len(batch.latents)
         times = ((torch.arange(size) + 0.5) / size * 998).to(device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with mixed_precision(device):
             total += float(denoising_loss(net, batch, times, eps).sum())
     return total / n
 
@@ -124,7 +125,7 @@ def train(trainer: Trainer, data: LatentSet, held_out: LatentSet, budget: Budget
         batch = data.batch(rng, config.batch_size, config.text_dropout).to(trainer.device)
         times = random_times(config.batch_size, generator, config.time_mean, config.time_std).to(trainer.device)
         eps = torch.randn(batch.latents.shape, generator=generator).to(trainer.device)
-        with torch.autocast(trainer.device, torch.bfloat16):
+        with mixed_precision(trainer.device):
             loss = denoising_loss(net, batch, times, eps).mean()
         trainer.step(loss, learning_rate(config, trainer.progress.updates, spent))
         running, count = running + float(loss.detach()), count + 1

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.devices import mixed_precision
 from models.lab.diffusion import estimate, guided, sigmas_at, weights_of
 from models.lab.ema import Ema
 from models.lab.latents import Batch
@@ -99,7 +100,7 @@ class Dmd2:
         config, batch = state.config, lesson.batch
         paints = state.turn >= config.burn_in and state.turn % (config.ratio + 1) == 0
         state.turn += 1
-        with torch.autocast(batch.latents.device.type, torch.bfloat16):
+        with mixed_precision(batch.latents.device.type):
             if paints:
                 return self._student_turn(state, lesson)
             with torch.no_grad():
