@@ -23,12 +23,11 @@ from models.lab.diffusion import TOP, random_times, sigmas_at, weights_of
 from models.lab.latents import Batch, LatentSet
 from models.lab.parallel import rank
 from models.lines import by_hand, drawn, edges, partial, strokes_of
-from models.nets.control import KIND, build, hint, residuals, start_from
+from models.nets.control import KIND, build, control_config, hint, residuals, start_from
 from models.nets.patches import PatchEncoder
 from models.nets.unet import inputs_of, predict
 from models.pixels import to_uint8
 from models.sampling import vp_scales
-
 
 
 @dataclass(frozen=True)
@@ -118,16 +117,26 @@ def export_control(control: Any, what: str, path: Path, recipe: dict[str, Any], 
     return path
 
 
+def _first(net: Any, start: Path | None) -> tuple[Any, int]:
+    """(control net, the updates it has had)."""
+    if start is None or not start.exists():
+        return start_from(build(control_config(dict(net.config))), net), 0
+    saved = checkpoint.load(start, KIND)
+    control = build(saved.config["network"])
+    control.load_state_dict(saved.tensors)
+    return control, saved.recipe.get("updates", 0)
+
+
 def make_scribble(net: Any, encoder: PatchEncoder, data: LatentSet, unseen: LatentSet, budget: Budget, path: Path, command: str,
-                  device: str = "cpu", config: ControlConfig = ControlConfig()) -> None:
-    """Build, train, measure, export."""
-    from models.nets.control import control_config
-    control = start_from(build(control_config(dict(net.config))), net).to(device, memory_format=torch.channels_last)
+                  device: str = "cpu", config: ControlConfig = ControlConfig(), start: Path | None = None) -> None:
+    """Build (or go on from the net at `start`, where there is one), train, measure, export."""
+    control, before = _first(net, start)
+    control = control.to(device, memory_format=torch.channels_last)
     lines = Lines(encoder.cpu())
     train_control(net, control, data, lines, budget, config, device, lambda text: print(text, flush=True))
     if rank():
         return
     errors = {f"{share:.0%}": [round(v, 4) for v in error_at(net, control, unseen, Lines(encoder), share, device)] for share in (0.1, 0.25, 0.5, 1.0)}
-    recipe = {"command": command, "config": asdict(config), "updates": budget.updates, "x0_error_with_and_without_lines": errors}
+    recipe = {"command": command, "config": asdict(config), "updates": before + budget.updates, "x0_error_with_and_without_lines": errors}
     export_control(control, "scribble", path, recipe, "Scribble", "Follows the lines of a drawing, finished or not.")
     print(f"{budget.updates} updates, x0 error with and without lines on unseen drawings: {errors}, {path.name}", flush=True)

@@ -19,8 +19,9 @@ DEFAULT_FOLDER = Path(os.environ.get("ONESTROKE_LAB", Path.home() / ".cache" / "
 @dataclass(frozen=True)
 class Settings:
     """data: the working folder. pack: a packed set of drawings to read instead of the registry packages. n: prompts scored.
-    start: where a teacher without a state file begins, "shipped" (the weights in assets/) or "scratch". look: of models.lab.filters.
-    base: the network an adapter is trained on, student or teacher."""
+    start: where a teacher without a state file, or the scribble control, begins, "shipped" (the weights in assets/) or "scratch". look: of models.lab.filters.
+    base: the network an adapter is trained on, student or teacher. partial: yes, or no to
+    train the scribble control on finished drawings only. out: where an adapter is written, "" = assets/adapters."""
     data: Path = DEFAULT_FOLDER
     pack: str = ""
     device: str = ""
@@ -32,6 +33,8 @@ class Settings:
     workers: int = 2
     look: str = "ink"
     base: str = "student"
+    partial: str = "yes"
+    out: str = ""
     command: str = ""
 
     @property
@@ -172,15 +175,17 @@ def style(s: Settings) -> None:
 
 def scribble(s: Settings) -> None:
     """Train the scribble control on unfinished drawings and put it into assets/adapters."""
-    from models.lab.control import make_scribble
+    from models.lab.control import ControlConfig, make_scribble
     from models.lab.latents import LatentSet
     from models.lab.painter import Painter
     from models.lab.parallel import join
     from models.weights import ASSETS
     join()
     painter = Painter(device=s.on)
+    shipped = ASSETS / "adapters" / "scribble.safetensors"
+    config = ControlConfig() if s.partial == "yes" else ControlConfig(whole=1.0)
     make_scribble(painter.net(s.base), painter.encoder, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), Budget(s.minutes),
-                  ASSETS / "adapters" / "scribble.safetensors", s.command, s.on)
+                  Path(s.out) if s.out else shipped, s.command, s.on, config, shipped if s.start == "shipped" else None)
 
 
 def image_prompt(s: Settings) -> None:
