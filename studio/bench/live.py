@@ -115,11 +115,12 @@ def inside_figures(ctx: Any, spec: Any) -> dict[str, float]:
 
 
 async def _draw_inside(ctx: Any, spec: Any) -> tuple[dict, dict, list]:
-    from studio.tabs.live import job_from, refine_steps
+    from studio.live.surface import Surface
+    from studio.tabs.live import job_from, refined
 
-    make_job = lambda controls, canvas: job_from(controls, canvas, spec)   # noqa: E731  (the session wants a function of two)
-    hub, eye = Hub(ctx.engine, ctx.library, make_job, lambda base: refine_steps(spec)), Eye()
-    session = eye.session = Session(eye, hub, Strip(), make_job, lambda base: refine_steps(spec), ctx.library, "bench")
+    surface = Surface("live", lambda controls, canvas, reference: job_from(controls, canvas, spec), lambda job: refined(job, spec))
+    hub, eye = Hub(ctx.engine, ctx.library, surface), Eye()
+    session = eye.session = Session(eye, hub, Strip(), surface, ctx.library, "bench")
     session.controls = Controls(prompt="a smiling red fox", base=spec.id)
     pump = asyncio.create_task(session.pump())
     dab = await _hand(session, eye, INNER_DABS, wait=True)
@@ -136,7 +137,7 @@ async def _hand(session: Session, eye: Eye, count: int, wait: bool) -> dict[str,
     eye.frames, events = [], []
     for _ in range(count):
         events.append((time.perf_counter() * 1e3, session.seq + 1))
-        session.patch(_dab(session.seq + 1))
+        session.binary(_dab(session.seq + 1))
         if wait:
             await _until(lambda: eye.frames and eye.frames[-1][0] >= session.seq)
         await asyncio.sleep(0.1 if wait else 1 / MOVES_HZ)

@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,12 +21,12 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from models.errors import BadInput
-from models.job import Job, Result
+from models.job import Result
 from models.turns import Urgency
 from studio.live import wire
-from studio.live.controls import Controls
 from studio.live.session import Session
 from studio.live.strip import Frame, Strip
+from studio.live.surface import Surface
 
 MAX_SESSIONS = 8
 MAX_PARKED_STRIPS = 4
@@ -41,12 +42,10 @@ log = logging.getLogger(__name__)
 
 
 class Hub:
-    """`make_job` and `refine_steps` are the tab's; see Session."""
+    """`surface` is the tab's."""
 
-    def __init__(self, engine: Any, library: Any, make_job: Callable[[Controls, np.ndarray], Job],
-                 refine_steps: Callable[[str], int], clock: Callable[[], float] = time.monotonic) -> None:
-        self.engine, self.library, self.clock = engine, library, clock
-        self.make_job, self.refine_steps = make_job, refine_steps
+    def __init__(self, engine: Any, library: Any, surface: Surface, clock: Callable[[], float] = time.monotonic) -> None:
+        self.engine, self.library, self.surface, self.clock = engine, library, surface, clock
         self.sessions: set[Session] = set()
         self._tokens: OrderedDict[str, float] = OrderedDict()
         self._parked: OrderedDict[str, tuple[Strip, float]] = OrderedDict()
@@ -55,7 +54,7 @@ class Hub:
         self._helpers = ThreadPoolExecutor(2, "live-encode")
 
     def route(self) -> WebSocketRoute:
-        return WebSocketRoute("/studio/live/socket", self.serve)
+        return WebSocketRoute(f"/studio/{self.surface.name}/socket", self.serve)
 
     def close(self) -> None:
         for session in self.sessions:
@@ -102,7 +101,7 @@ class Hub:
         await self._converse(ws, client if _CLIENT.fullmatch(client) else secrets.token_urlsafe(16))
 
     async def _converse(self, ws: WebSocket, client: str) -> None:
-        session = Session(ws, self, self._unpark(client), self.make_job, self.refine_steps, self.library, client)
+        session = Session(ws, self, self._unpark(client), self.surface, self.library, client)
         self.sessions.add(session)
         pump = asyncio.create_task(self._pump(ws, session))
         try:
@@ -123,7 +122,7 @@ class Hub:
     async def _listen(ws: WebSocket, session: Session) -> None:
         while (event := await ws.receive())["type"] == "websocket.receive":
             if (data := event.get("bytes")) is not None:
-                session.patch(data)
+                session.binary(data)
             else:
                 await session.message(event["text"])
 
@@ -155,19 +154,20 @@ class Hub:
 
     # ---- what sessions ask for
 
-    async def render(self, job: Job, cancel: Callable[[], bool]) -> tuple[Result, float, float]:
+    async def render(self, task: Any, cancel: Callable[[], bool]) -> tuple[Result, float, float]:
         """(result, start, end) in perf_counter seconds; waits its turn for the device."""
         ticket = object()
         self._waiting.add(ticket)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._device, self._render, ticket, job, cancel)
+            return await asyncio.get_running_loop().run_in_executor(self._device, self._render, ticket, task, cancel)
         finally:
             self._waiting.discard(ticket)
 
-    def _render(self, ticket: object, job: Job, cancel: Callable[[], bool]) -> tuple[Result, float, float]:
+    def _render(self, ticket: object, task: Any, cancel: Callable[[], bool]) -> tuple[Result, float, float]:
         self._waiting.discard(ticket)
+        render = partial(self.engine.render, cancel=cancel, session=self.surface.name, urgency=Urgency.LIVE)
         started_s = time.perf_counter()
-        result = self.engine.render(job, cancel=cancel, session="live", urgency=Urgency.LIVE)
+        result = self.surface.paint(render, task)
         return result, started_s, time.perf_counter()
 
     async def encode(self, pixels: np.ndarray) -> tuple[str, bytes, float]:

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from models.errors import BadInput, Cancelled, StudioError
-from models.job import Job, Result
+from models.job import Picture, Result
 from studio.live import wire
 from studio.live.controls import Controls
 from studio.live.strip import Frame, Strip, pack_canvas, unpack_canvas
+from studio.live.surface import Surface
 
 REST_S = 0.4
 CREDIT_FRAMES = 2
@@ -35,7 +36,7 @@ class Socket(Protocol):
 
 class Workshop(Protocol):
     """What a session needs of the hub."""
-    async def render(self, job: Job, cancel: Callable[[], bool]) -> Any: ...
+    async def render(self, task: Any, cancel: Callable[[], bool]) -> Any: ...
     async def encode(self, pixels: np.ndarray) -> Any: ...
     async def aside(self, work: Callable[..., Any], *args: Any) -> Any: ...
     def busy_elsewhere(self) -> bool: ...
@@ -43,8 +44,8 @@ class Workshop(Protocol):
 
 @dataclass(frozen=True)
 class Order:
-    """One render to do: the job and what it was made from. `received_s`: when the newest input in it arrived (monotonic)."""
-    job: Job
+    """One render to do: the task and what it was made from. `received_s`: when the newest input in it arrived (monotonic)."""
+    task: Any
     controls: Controls
     canvas: np.ndarray
     seq: int
@@ -53,13 +54,12 @@ class Order:
 
 
 class Session:
-    """`make_job(controls, canvas)` is the tab's pure function; `library` keeps pinned frames and the journal."""
+    """`surface` says what the canvas asks for; `library` keeps pinned frames and the journal."""
 
-    def __init__(self, socket: Socket, workshop: Workshop, strip: Strip, make_job: Callable[[Controls, np.ndarray], Job],
-                 refine_steps: Callable[[str], int], library: Any, client: str) -> None:
+    def __init__(self, socket: Socket, workshop: Workshop, strip: Strip, surface: Surface, library: Any, client: str) -> None:
         self.socket, self.workshop, self.strip, self.library, self.client = socket, workshop, strip, library, client
-        self.make_job, self.refine_steps = make_job, refine_steps
-        self.controls = Controls()
+        self.surface, self.controls = surface, surface.controls
+        self.reference: Picture | None = None
         self.canvas = np.full((wire.CANVAS_PX, wire.CANVAS_PX, 3), PAPER, np.uint8)
         self.seq, self.received_s, self.closed = 0, 0.0, False
         self._changed = asyncio.Event()
@@ -73,8 +73,12 @@ class Session:
 
     # ---- input
 
-    def patch(self, data: bytes) -> None:
-        """Apply a changed rectangle; malformed bytes raise BadInput and change nothing."""
+    def binary(self, data: bytes) -> None:
+        """Apply a changed rectangle, or take the reference picture; malformed bytes raise BadInput and change nothing."""
+        if wire.is_reference(data):
+            self.reference = wire.read_reference(data)
+            self._note(self.seq)
+            return
         p = wire.read_patch(data)
         h, w = p.pixels.shape[:2]
         self.canvas[p.y:p.y + h, p.x:p.x + w] = p.pixels
@@ -156,7 +160,7 @@ class Session:
         await self._take_credit()
         self._changed.clear()
         order, before = await self._order(), self._last
-        if order is None or (before is not None and order.job == before.job):
+        if order is None or (before is not None and order.task == before.task):
             self._last = order or before
             await self._ack({})
             await self._shipped()
@@ -182,11 +186,10 @@ class Session:
     def _refinable(self) -> bool:
         order = self._last
         return (order is not None and order.controls.refine and not self._refined
-                and order.job.steps < self.refine_steps(order.job.base))
+                and self.surface.better(order.task) is not None)
 
     async def _refine(self, order: Order) -> None:
-        steps = self.refine_steps(order.job.base)
-        better = Order(order.job.but(steps=steps), order.controls, order.canvas, order.seq, time.perf_counter(), "refine")
+        better = Order(self.surface.better(order.task), order.controls, order.canvas, order.seq, time.perf_counter(), "refine")
         await self._take_credit()
         sent = False
         with suppress(Cancelled):
@@ -211,7 +214,7 @@ class Session:
     async def _order(self) -> Order | None:
         canvas = self.canvas.copy()
         try:
-            return Order(self.make_job(self.controls, canvas), self.controls, canvas, self.seq, self.received_s)
+            return Order(self.surface.make_task(self.controls, canvas, self.reference), self.controls, canvas, self.seq, self.received_s)
         except StudioError as error:
             await self.report(error)
             return None
@@ -219,7 +222,7 @@ class Session:
     async def _produce(self, order: Order, cancel: Callable[[], bool]) -> bool:
         """Render and start sending; False when it failed, which the page is told. Raises Cancelled."""
         try:
-            result, started_s, ended_s = await self.workshop.render(order.job, cancel)
+            result, started_s, ended_s = await self.workshop.render(order.task, cancel)
         except Cancelled:
             raise
         except StudioError as error:
@@ -243,7 +246,7 @@ class Session:
         media, body, spent["encode"] = await self.workshop.encode(result.pixels[0])
         frame_id = self.strip.next_id()
         header = {"t": "frame", "id": frame_id, "seq": order.seq, "kind": order.kind, "media": media,
-                  "mode": "draw" if order.job.image is not None else "text", "steps": order.job.steps,
+                  "mode": self.surface.mode(order.task), "steps": result.job.steps,
                   "ms": {k: round(v, 2) for k, v in spent.items()}, "notes": list(result.notes)}
         await self.socket.send_bytes(wire.pack(header, body))
         canvas = await self._packed_canvas(order.canvas)

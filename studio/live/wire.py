@@ -10,11 +10,13 @@ import numpy as np
 from PIL import Image
 
 from models.errors import BadInput
+from models.job import Picture
 
 CANVAS_PX = 512
 MAX_TEXT_CHARS = 100_000
 JPEG_QUALITY = 90
 _PATCH = struct.Struct("<I4H")
+REFERENCE = 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,19 @@ def read_patch(data: bytes) -> Patch:
         raise BadInput("A canvas patch does not fit the canvas.")
     rgba = np.frombuffer(data, np.uint8, offset=_PATCH.size).reshape(h, w, 4)
     return Patch(seq, x, y, rgba[..., :3])
+
+
+def is_reference(data: bytes) -> bool:
+    """Whether a binary message carries a reference picture; no patch is ever numbered so high."""
+    return len(data) >= _PATCH.size and _PATCH.unpack_from(data)[0] == REFERENCE
+
+
+def read_reference(data: bytes) -> Picture | None:
+    """[u32 REFERENCE][u16 0, 0, w, h][RGBA bytes] -> the picture, straight RGBA; None when w = h = 0 takes it away."""
+    _, slot, _, w, h = _PATCH.unpack_from(data)
+    if slot or len(data) != _PATCH.size + 4 * w * h or max(w, h) > CANVAS_PX or (w == 0) != (h == 0):
+        raise BadInput("A reference picture is malformed.")
+    return Picture(w, h, 4, data[_PATCH.size:]) if w else None
 
 
 def read_message(text: str) -> dict:

@@ -20,6 +20,7 @@ from studio.events import Handoff
 from studio.live.controls import Controls
 from studio.live.hub import Hub
 from studio.live.session import PAPER
+from studio.live.surface import Surface
 from studio.tab import Tab, TabContext
 
 PAGE_DIR = Path(__file__).parents[1] / "live" / "page"
@@ -135,16 +136,31 @@ def wire_sends(stage: gr.HTML, hub: Hub, handoff: Handoff) -> None:
 
 
 def make_hub(ctx: TabContext, bases: dict[str, BaseSpec]) -> Hub:
-    def make_job(controls: Controls, canvas: np.ndarray) -> Job:
-        if controls.base not in bases:
-            raise UnknownId(f"There is no model {controls.base[:40]!r}.", f"Installed: {', '.join(bases)}.")
-        spec = bases[controls.base]
+    def make_job(controls: Controls, canvas: np.ndarray, reference: Picture | None = None) -> Job:
+        spec = base_named(controls.base, bases)
         return job_from(controls, canvas, spec, widgets.granting("negative_prompt", ctx.engine.catalog.adapters.values(), spec))
 
-    hub = Hub(ctx.engine, ctx.library, make_job, lambda base: refine_steps(bases[base]))
-    ctx.routes.extend([hub.route(), Mount("/studio/live/page", StaticFiles(directory=PAGE_DIR))])
+    return open_hub(ctx, Surface("live", make_job, lambda job: refined(job, bases[job.base])), PAGE_DIR)
+
+
+def open_hub(ctx: TabContext, surface: Surface, page: Path) -> Hub:
+    """The hub of a tab's canvases, its socket and its page's files on the server."""
+    hub = Hub(ctx.engine, ctx.library, surface)
+    ctx.routes.extend([hub.route(), Mount(f"/studio/{surface.name}/page", StaticFiles(directory=page))])
     ctx.closers.append(hub.close)
     return hub
+
+
+def base_named(base: str, bases: dict[str, BaseSpec]) -> BaseSpec:
+    if base not in bases:
+        raise UnknownId(f"There is no model {base[:40]!r}.", f"Installed: {', '.join(bases)}.")
+    return bases[base]
+
+
+def refined(job: Job, spec: BaseSpec) -> Job | None:
+    """The job at the steps of a picture that replaces the preview; None when it has them."""
+    steps = refine_steps(spec)
+    return job.but(steps=steps) if job.steps < steps else None
 
 
 def minting(hub: Hub) -> Callable[..., str]:

@@ -16,6 +16,7 @@ from models.job import Extent, Job, Picture, Result, Timings
 from studio.library.store import Library
 from studio.live import hub as hub_module
 from studio.live.hub import CLOSE_FULL, CLOSE_MALFORMED, Hub
+from studio.live.surface import Surface
 
 CLIENT = "0123456789abcdef"
 BLACK_DOT = struct.pack("<I4H", 1, 5, 5, 1, 1) + bytes([0, 0, 0, 255])
@@ -28,14 +29,14 @@ class Engine:
         return Result(job.image.array[None].copy(), job, Timings())
 
 
-def make_job(controls, canvas: np.ndarray) -> Job:
+def make_job(controls, canvas: np.ndarray, reference: object = None) -> Job:
     return Job(prompt=controls.prompt, extent=Extent(16, 16), image=Picture.from_array(canvas[:16, :16]))
 
 
 @pytest.fixture
 def hub(tmp_path) -> Iterator[Hub]:
     library = Library(tmp_path)
-    hub = Hub(Engine(), library, make_job, lambda base: 1)
+    hub = Hub(Engine(), library, Surface("live", make_job, lambda job: None))
     yield hub
     hub.close()
     library.close()
@@ -85,7 +86,7 @@ def test_the_same_page_finds_its_frames_again_and_another_does_not(hub, client):
 
 def test_frames_of_a_page_that_stays_away_are_forgotten(tmp_path):
     now, library = [0.0], Library(tmp_path)
-    hub = Hub(Engine(), library, make_job, lambda base: 1, clock=lambda: now[0])
+    hub = Hub(Engine(), library, Surface("live", make_job, lambda job: None), clock=lambda: now[0])
     with TestClient(Starlette(routes=[hub.route()])) as client:
         with client.websocket_connect(address(hub.mint())) as ws:
             ws.send_bytes(BLACK_DOT)

@@ -20,6 +20,7 @@ from studio.live.controls import Controls
 from studio.live.hub import MAX_TOKENS, Hub
 from studio.live.session import Session
 from studio.live.strip import FRESH, Frame, Strip
+from studio.live.surface import Surface
 
 
 class Painter:
@@ -62,9 +63,13 @@ class Page:
         return [header["kind"] for header, _ in self.frames]
 
 
-def make_job(controls: Controls, canvas: np.ndarray) -> Job:
+def make_job(controls: Controls, canvas: np.ndarray, reference: Picture | None = None) -> Job:
     job = Job(prompt=controls.prompt, seeds=(controls.seed,), steps=controls.steps, extent=Extent(16, 16))
     return job if canvas.min() == 255 else job.but(image=Picture.from_array(canvas[:16, :16]), strength=controls.strength)
+
+
+def surface_of(refine: int) -> Surface:
+    return Surface("live", make_job, lambda job: job.but(steps=refine) if job.steps < refine else None)
 
 
 def patch(seq: int, value: int, side: int = 16) -> bytes:
@@ -86,9 +91,10 @@ def converse(painter: Painter, library: Library, script: Callable[[Session, Page
              acknowledge: bool = True, refine: int = 4) -> Page:
     """Run `script` against a pumping session and return what the page saw."""
     async def play() -> Page:
-        hub = Hub(painter, library, make_job, lambda base: refine)
+        surface = surface_of(refine)
+        hub = Hub(painter, library, surface)
         page = Page(acknowledge)
-        page.session = Session(page, hub, Strip(), make_job, lambda base: refine, library, "client")
+        page.session = Session(page, hub, Strip(), surface, library, "client")
         pump = asyncio.create_task(page.session.pump())
         try:
             await script(page.session, page)
@@ -117,7 +123,7 @@ def test_words_alone_paint_from_text_and_a_stroke_switches_to_the_drawing(librar
     async def script(session, page):
         await session.message(settings(1, prompt="fox"))
         await until(lambda: "refine" in page.kinds())
-        session.patch(patch(2, 9))
+        session.binary(patch(2, 9))
         await until(lambda: page.kinds().count("refine") == 2)
     page = converse(Painter(), library, script)
     assert [h["mode"] for h, _ in page.frames] == ["text", "text", "draw", "draw"]
@@ -129,10 +135,10 @@ def test_newest_input_wins_and_nothing_queues_up(library):
 
     async def script(session, page):
         painter.gate.clear()
-        session.patch(patch(1, 10))
+        session.binary(patch(1, 10))
         await until(lambda: len(painter.jobs) == 1)
         for seq in range(2, 60):
-            session.patch(patch(seq, seq))
+            session.binary(patch(seq, seq))
         painter.gate.set()
         await until(lambda: page.frames and page.frames[-1][0]["seq"] == 59)
     page = converse(painter, library, script)
@@ -145,7 +151,7 @@ def test_refine_keeps_seed_and_drawing_and_uses_more_steps(library):
 
     async def script(session, page):
         await session.message(settings(1, seed=11))
-        session.patch(patch(2, 40))
+        session.binary(patch(2, 40))
         await until(lambda: any(m["t"] == "rest" for m in page.messages))
     page = converse(painter, library, script)
     preview, better = painter.jobs[-2:]
@@ -158,9 +164,9 @@ def test_new_input_cancels_a_refine(library):
     painter = Painter(step_s=0.05)
 
     async def script(session, page):
-        session.patch(patch(1, 40))
+        session.binary(patch(1, 40))
         await until(lambda: painter.jobs and painter.jobs[-1].steps == 4)
-        session.patch(patch(2, 50))
+        session.binary(patch(2, 50))
         await until(lambda: page.frames[-1][0]["seq"] == 2)
     converse(painter, library, script)
     assert painter.cancelled >= 1
@@ -171,7 +177,7 @@ def test_a_refine_that_gave_way_to_another_canvas_is_tried_again(library):
 
     async def script(session, page):
         session.workshop.busy_elsewhere = lambda: busy[0]
-        session.patch(patch(1, 40))
+        session.binary(patch(1, 40))
         await until(lambda: painter.cancelled >= 2)
         busy[0] = False
         await until(lambda: "refine" in page.kinds())
@@ -207,7 +213,7 @@ def test_a_page_that_acknowledges_nothing_gets_two_frames_and_no_more(library):
 
     async def script(session, page):
         for seq in range(1, 8):
-            session.patch(patch(seq, seq))
+            session.binary(patch(seq, seq))
             await asyncio.sleep(0.03)
     page = converse(painter, library, script, acknowledge=False)
     assert len(page.frames) == 2
@@ -218,7 +224,7 @@ def test_extra_acknowledgements_give_no_extra_credit(library):
         for _ in range(10):
             await session.message('{"t": "ack"}')
         for seq in range(1, 8):
-            session.patch(patch(seq, seq))
+            session.binary(patch(seq, seq))
             await asyncio.sleep(0.03)
     page = converse(Painter(), library, script, acknowledge=False)
     assert len(page.frames) == 2
@@ -230,10 +236,10 @@ def test_a_failed_render_is_told_and_the_next_one_works(library, failure):
 
     async def script(session, page):
         painter.fail = failure
-        session.patch(patch(1, 1))
+        session.binary(patch(1, 1))
         await until(lambda: any(m["t"] == "error" for m in page.messages))
         painter.fail = None
-        session.patch(patch(2, 2))
+        session.binary(patch(2, 2))
         await until(lambda: bool(page.frames))
     page = converse(painter, library, script)
     told = next(m["message"] for m in page.messages if m["t"] == "error")
@@ -259,7 +265,7 @@ def test_malformed_patches_are_refused(data):
 
 def test_a_patch_changes_just_its_rectangle(library):
     async def script(session, page):
-        session.patch(struct.pack("<I4H", 1, 3, 5, 2, 1) + bytes([1, 2, 3, 255, 4, 5, 6, 255]))
+        session.binary(struct.pack("<I4H", 1, 3, 5, 2, 1) + bytes([1, 2, 3, 255, 4, 5, 6, 255]))
         assert session.canvas[5, 3].tolist() == [1, 2, 3] and session.canvas[5, 4].tolist() == [4, 5, 6]
         assert (session.canvas != 255).any(axis=2).sum() == 2
     converse(Painter(), library, script)
@@ -285,7 +291,7 @@ def test_pinned_frame_replays_and_restored_canvas_is_lossless(library):
 
     async def script(session, page):
         await session.message(settings(1, prompt="owl", seed=5))
-        session.patch(struct.pack("<I4H", 2, 0, 0, 16, 16) + noise.tobytes())
+        session.binary(struct.pack("<I4H", 2, 0, 0, 16, 16) + noise.tobytes())
         await until(lambda: any(m["t"] == "rest" for m in page.messages))
         last = session.strip.frames[-1].id
         await session.message(json.dumps({"t": "pin", "frame": last}))
@@ -334,7 +340,7 @@ def frame(number: int) -> Frame:
 
 def test_tokens_are_single_use_expire_and_bind_to_the_host(library):
     now = [0.0]
-    hub = Hub(Painter(), library, make_job, lambda base: 4, clock=lambda: now[0])
+    hub = Hub(Painter(), library, surface_of(4), clock=lambda: now[0])
     token = hub.mint()
     assert hub.admits(token, "http://127.0.0.1:7860", "127.0.0.1:7860")
     assert not hub.admits(token, "http://127.0.0.1:7860", "127.0.0.1:7860")
