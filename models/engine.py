@@ -164,7 +164,7 @@ class Engine:
         if brush.cancel():
             raise Cancelled()
         with clock.time("decode"):
-            picture = _put_back(brush.decode(latents), job)
+            picture = _put_back(brush.decode(latents), job, len(brush.plan.sigmas))
             painted = pixels.to_uint8(picture)
         brush.progress(len(brush.plan.sigmas), len(brush.plan.sigmas), "done")
         return painted, notes
@@ -251,21 +251,27 @@ def _walk(brush: Brush, job: Job, cond: Any, given: Tensor | None, mask: Tensor 
         if without is not None:
             plain = brush.denoise(x, sigma, without, negative=True)
             x0 = plain + plan.guidance * (x0 - plain)
-        return x0 if mask is None else given + (x0 - given) * mask
+        return x0 if mask is None else torch.where(mask > _frees_above(plan.sigmas.index(sigma), len(plan.sigmas)), x0, given)
 
     x = brush.start(_start(base, job, plan.sigmas[0], given if job.strength < 1 or mask is not None else None), with_prompt)
     fresh = (lambda i: noise(job.seeds, x.shape[1:], stream=FIRST_FRESH_STREAM + i).to(x.device)) if plan.stochastic else None
     return run(denoise, x, plan.sigmas, fresh, brush.before_step)
 
 
-def _put_back(picture: Tensor, job: Job) -> Tensor:
-    """Outside the mask the given picture stays exactly, its alpha too when `picture` [B, 3 or 4, H, W] has one; the seam is feathered
-    over a few pixels inside it."""
+def _frees_above(step: int, steps: int) -> float:
+    """Mask values above this may change at `step` of `steps`: white ones always, grey ones late in the walk and so only a little, black
+    ones never (Levin & Fried 2023, "Differential Diffusion", section 4; the threshold lies in the middle of the step)."""
+    return 1 - (step + 0.5) / steps
+
+
+def _put_back(picture: Tensor, job: Job, steps: int) -> Tensor:
+    """Where the mask never let go the given picture stays exactly, its alpha too when `picture` [B, 3 or 4, H, W] has one; the seam is
+    feathered over a few pixels inside the rest."""
     if job.mask is None:
         return picture
     shown = _as_given(job) if picture.shape[1] == 3 else pixels.cover(pixels.with_alpha(job.image), job.extent).array
     given = pixels.to_tensor(pixels.Picture.from_array(shown), str(picture.device), picture.dtype)
-    mask = pixels.to_tensor(_mask(job), str(picture.device), picture.dtype)
+    mask = (pixels.to_tensor(_mask(job), str(picture.device)) > _frees_above(steps - 1, steps)).to(picture.dtype)
     soft = torch.nn.functional.avg_pool2d(mask, 9, 1, 4, count_include_pad=False) * mask
     return pixels.blend(given, picture, soft)
 

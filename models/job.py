@@ -121,7 +121,8 @@ class Job:
 
     seeds: one per sample of the batch. steps: denoising steps of a picture made from pure noise. guidance: classifier-free
     guidance scale, 1 = none, None = the base's own default. image + strength: image-to-image; strength 1 ignores the image,
-    0 returns it. mask: 255 where the picture may change. style: an id of the base's style list, "" = none.
+    0 returns it. mask: 255 where the picture may change, 0 where it stays, grey where it may change late and so only a little.
+    style: an id of the base's style list, "" = none.
     """
     prompt: str = ""
     base: str = "embedded"

@@ -327,3 +327,13 @@ def test_two_sessions_share_a_base_with_different_adapters_and_nothing_is_loaded
     for thread in threads:
         thread.join(120)
     assert not wrong and {(r.kind, r.id): r.load_s for r in engine.registry.resident()} == held
+
+
+@pytest.mark.parametrize("steps, frees_from", [(1, 0.5), (2, 0.25), (4, 0.125)])
+def test_a_grey_mask_lets_go_late(engine: Engine, steps: int, frees_from: float) -> None:
+    def changed(grey: int) -> float:
+        mask = Picture.from_array(np.full((64, 96), grey, np.uint8))
+        return difference(engine.render(STUDENT.but(image=DRAWING, strength=0.9, mask=mask, steps=steps)).pixels[0], DRAWING.array)
+
+    assert changed(int(255 * frees_from) - 2) == 0
+    assert changed(int(255 * frees_from) + 2) > 1
