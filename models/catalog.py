@@ -9,7 +9,7 @@ import hashlib
 import importlib
 import pkgutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,7 @@ from models import adapters, bases, percepts
 from models.errors import BadInput, Conflict, Incompatible, MissingWeights, UnknownId
 from models.job import Extent, Job
 from models.shelf import Model, Shelf
-from models.spec import AdapterSpec, BaseSpec, PerceptSpec
+from models.spec import AdapterSpec, BaseSpec, PerceptSpec, WeightFile
 from models.stamps import FOLDERS
 from models.tags import slug
 from models.weights import locate
@@ -84,6 +84,7 @@ class Catalog:
     def __init__(self, models_dir: Path | None = None, index: Path | None = None) -> None:
         self._bases, self._adapters, self._percepts = _entries(bases), _entries(adapters), _entries(percepts)
         self._own: set[str] = set()                  # ids that came from the shelf
+        self.annotators_dir = models_dir and Path(models_dir).expanduser().absolute() / "annotators"      # own copies of percepts' weights
         self.shelf = models_dir and Shelf(models_dir, index or Path(models_dir) / "index.sqlite", found_by,
                                           {*self._bases, *self._adapters, *self._percepts})
 
@@ -100,7 +101,7 @@ class Catalog:
 
     @property
     def percepts(self) -> dict[str, PerceptSpec]:
-        return {k: e.spec for k, e in self._percepts.items()}
+        return {k: self.percept(k).spec for k in self._percepts}
 
     def base(self, id: str) -> Entry:
         return self._find(self._bases, id, "base")
@@ -117,7 +118,13 @@ class Catalog:
         return self.adapter(wanted).spec.id
 
     def percept(self, id: str) -> Entry:
-        return self._find(self._percepts, id, "percept")
+        """Its weights are taken from the user's annotators folder when they are there."""
+        found = self._find(self._percepts, id, "percept")
+        return replace(found, spec=replace(found.spec, files=tuple(self._own_copy(file) for file in found.spec.files)))
+
+    def _own_copy(self, file: WeightFile) -> WeightFile:
+        own = self.annotators_dir and self.annotators_dir / file.file
+        return WeightFile(str(own)) if own and own.is_file() else file
 
     def _find(self, table: dict[str, Entry], id: str, kind: str) -> Entry:
         """The entry of an id; one from the user's files is looked up in their index and checked against its file."""
@@ -133,7 +140,9 @@ class Catalog:
 
     def known(self, kind: str) -> dict[str, Any]:
         """The specs of one kind of plug-in that are not from the shelf: what ships, and what was given by path or hub id."""
-        table = {"base": self._bases, "adapter": self._adapters, "percept": self._percepts}[kind]
+        if kind == "percept":
+            return self.percepts
+        table = {"base": self._bases, "adapter": self._adapters}[kind]
         return {id: entry.spec for id, entry in table.items() if id not in self._own}
 
     def forget(self, id: str) -> None:

@@ -139,6 +139,15 @@ class Engine:
         """Run `work` in the painting thread and wait for what it returns or raises. Never call it from that thread."""
         return self._hand.submit(work).result()
 
+    def look(self, percept_id: str, rgb: np.ndarray, session: str = "") -> np.ndarray:
+        """What a percept sees in a picture, uint8 [H, W, 3] -> uint8 [H, W], in a turn of its own. Raises StudioError."""
+        def seen() -> np.ndarray:
+            with self.registry.percept(percept_id) as percept, torch.inference_mode():
+                picture = pixels.to_tensor(pixels.Picture.from_array(rgb), self.registry.device.name)
+                return pixels.to_uint8(percept.look(picture))[0, ..., 0]
+        with self.turns.take(session, Urgency.PICTURE):
+            return self.by_hand(seen)
+
     def _paint(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
         with ExitStack() as held:
             with clock.time("load"):

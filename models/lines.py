@@ -5,7 +5,9 @@ ControlNets are trained (Zhang et al. 2023, section 3.3).
 """
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from functools import cache
 
 import cv2
 import numpy as np
@@ -13,6 +15,9 @@ import numpy as np
 NEIGHBOURS = ((1, 0), (0, 1), (-1, 0), (0, -1), (1, 1), (-1, 1), (-1, -1), (1, -1))   # straight steps before slanted ones
 LOW, HIGH = 60, 140                                  # Canny's thresholds on 8-bit gradients
 SHORTEST_PX = 10
+LOOK_BACK = 6                                        # pixels of a path that tell where it is going
+_RING_BITS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)     # of the neighbours: north first, clockwise
+_RING_COUNT = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.float32)
 
 
 def edges(rgb: np.ndarray) -> np.ndarray:
@@ -25,61 +30,109 @@ def edges(rgb: np.ndarray) -> np.ndarray:
 def thinned(mask: np.ndarray) -> np.ndarray:
     """bool [H, W] -> its one pixel wide skeleton (Zhang & Suen 1984)."""
     p = np.pad(mask, 1).astype(np.uint8)
-    while True:
-        before = int(p.sum())
-        for odd in (0, 1):
-            p[1:-1, 1:-1] &= ~_removable(p, odd)
-        if int(p.sum()) == before:
-            return _without_stairs(p)[1:-1, 1:-1].astype(bool)
+    thinning, stairs = _thinning_tables()
+    count = -1
+    while count != (count := cv2.countNonZero(p)):
+        for table in thinning:
+            p &= _looked_up(p, table)
+    for table in stairs:
+        p &= _looked_up(p, table)
+    return p[1:-1, 1:-1].astype(bool)
 
 
-def _without_stairs(p: np.ndarray) -> np.ndarray:
-    """Takes the corners out of slanted lines, which thinning leaves two pixels wide, one quarter turn after the other."""
-    for _ in range(4):
-        n, e, s, w = p[:-2, 1:-1], p[1:-1, 2:], p[2:, 1:-1], p[1:-1, :-2]
-        p[1:-1, 1:-1] &= 1 - (n & e & (1 - s) & (1 - w) & (1 - p[2:, :-2]))
-        p = np.rot90(p).copy()
-    return p
+def _looked_up(p: np.ndarray, table: np.ndarray) -> np.ndarray:
+    """`table[code]` at every pixel of `p`, uint8 0/1 [H, W]; the code has one bit for each neighbour that is set, in the order of RING."""
+    return cv2.LUT(cv2.filter2D(p, cv2.CV_8U, _RING_BITS, borderType=cv2.BORDER_CONSTANT), table)
 
 
-def _removable(p: np.ndarray, odd: int) -> np.ndarray:
-    """The inner pixels of padded `p` that sub-iteration `odd` takes away, uint8 0/1 [H, W]."""
-    n, ne, e, se, s, sw, w, nw = (p[1 + dy:p.shape[0] - 1 + dy, 1 + dx:p.shape[1] - 1 + dx] for dy, dx in
-                                  ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1)))
-    ring = (n, ne, e, se, s, sw, w, nw)
-    count = sum(x.astype(np.int8) for x in ring)
-    rises = sum(((a == 0) & (b == 1)).astype(np.int8) for a, b in zip(ring, (*ring[1:], n)))
-    open_sides = (n * e * w == 0) & (n * s * w == 0) if odd else (n * e * s == 0) & (e * s * w == 0)
-    return ((p[1:-1, 1:-1] == 1) & (count >= 2) & (count <= 6) & (rises == 1) & open_sides).astype(np.uint8)
+@cache
+def _thinning_tables() -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """What stays (1) and what goes (0) by the code of the neighbours, uint8 [256]: both sub-iterations of thinning; then the four passes,
+    a quarter turn apart, that take the corners out of slanted lines, which thinning leaves two pixels wide."""
+    ring = [(np.arange(256) >> bit) & 1 for bit in range(8)]         # north first, clockwise
+    n, _, e, _, s, _, w, _ = ring
+    count, rises = sum(ring), sum((1 - a) & b for a, b in zip(ring, (*ring[1:], n)))
+    edge = (count >= 2) & (count <= 6) & (rises == 1)
+    thinning = [edge & (n * e * s == 0) & (e * s * w == 0), edge & (n * e * w == 0) & (n * s * w == 0)]
+    stairs = [ring[i] & ring[(i + 2) % 8] & (1 - ring[(i + 4) % 8]) & (1 - ring[(i + 6) % 8]) & (1 - ring[(i + 5) % 8]) for i in (0, 2, 4, 6)]
+    return tuple((1 - t).astype(np.uint8) for t in thinning), tuple((1 - t).astype(np.uint8) for t in stairs)
 
 
 def strokes_of(line: np.ndarray, shortest_px: int = SHORTEST_PX) -> list[np.ndarray]:
-    """bool [H, W] of thin lines -> strokes, longest first. Ends are followed before loops; forks begin new strokes."""
-    left = {(int(x), int(y)) for y, x in np.argwhere(line)}
-    ends = [p for p in sorted(left) if sum((p[0] + dx, p[1] + dy) in left for dx, dy in NEIGHBOURS) == 1]
-    out = []
-    for start in (*ends, *sorted(left)):
-        if start in left:
-            out.append(_walk(start, left))
-    return sorted((np.int32(s) for s in out if len(s) >= shortest_px), key=len, reverse=True)
+    """bool [H, W] of thin lines -> strokes, longest first. Ends are followed before loops; forks begin new strokes.
+
+    Pixels are numbered by columns within a margin of one, so that a neighbour is a fixed step away and none is outside.
+    """
+    p = np.pad(line.T, 1).astype(np.uint8)
+    neighbours = cv2.filter2D(p, cv2.CV_8U, _RING_COUNT, borderType=cv2.BORDER_CONSTANT)
+    left, steps = bytearray(p.tobytes()), tuple(dx * p.shape[1] + dy for dx, dy in NEIGHBOURS)
+    walked = [_walk(at, left, steps, p.shape[1]) for which in ((p > 0) & (neighbours == 1), p > 0)
+              for at in np.flatnonzero(which).tolist() if left[at]]
+    kept = sorted((path for path in walked if len(path) >= shortest_px), key=len, reverse=True)
+    return [np.stack(np.divmod(np.array(path), p.shape[1]), 1).astype(np.int32) - 1 for path in kept]
 
 
-def _walk(start: tuple[int, int], left: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Follow a line both ways from `start`, taking its pixels out of `left`; goes straight on where it can."""
-    left.discard(start)
+def _walk(start: int, left: bytearray, steps: tuple[int, ...], height: int) -> list[int]:
+    """Follow a line both ways from `start`, taking its pixels out of `left`; at a fork it goes on the way it came."""
+    left[start] = 0
     path = [start]
     for _ in range(2):
-        direction = (0, 0)
-        while True:
-            x, y = path[-1]
-            options = [(dx, dy) for dx, dy in NEIGHBOURS if (x + dx, y + dy) in left]
-            if not options:
-                break
-            direction = max(options, key=lambda d: d[0] * direction[0] + d[1] * direction[1])
-            path.append((x + direction[0], y + direction[1]))
-            left.discard(path[-1])
+        at = start
+        while options := [step for step in steps if left[at + step]]:
+            at += options[0] if len(options) == 1 else _straightest(path, options, steps, height)
+            left[at] = 0
+            path.append(at)
         path.reverse()
     return path
+
+
+def _straightest(path: list[int], options: list[int], steps: tuple[int, ...], height: int) -> int:
+    """The one of `options` that turns least from the way over the last pixels of `path`; the first where there was none."""
+    (x, y), (x0, y0) = divmod(path[-1], height), divmod(path[max(-len(path), -LOOK_BACK)], height)
+    ahead = {step: ((x - x0) * dx + (y - y0) * dy) / math.hypot(dx, dy) for step, (dx, dy) in zip(steps, NEIGHBOURS)}
+    return max(options, key=ahead.__getitem__)
+
+
+def joined(strokes: Sequence[np.ndarray], gap_px: float = 6.0, turn_deg: float = 35.0) -> list[np.ndarray]:
+    """Strokes whose ends face each other over at most `gap_px` become one: what a crossing line or a speck cut apart. The line may turn
+    by `turn_deg` there. Longest first."""
+    mates = _mates(strokes, gap_px, math.cos(math.radians(turn_deg)))
+    out, used = [], set()
+    for end in ((i, side) for i in range(len(strokes)) for side in (0, 1)):
+        if end in mates or end[0] in used:
+            continue
+        parts = []
+        while end is not None:
+            used.add(end[0])
+            parts.append(strokes[end[0]][::-1] if end[1] else strokes[end[0]])
+            end = mates.get((end[0], 1 - end[1]))
+        out.append(np.concatenate(parts))
+    return sorted(out, key=len, reverse=True)
+
+
+def _mates(strokes: Sequence[np.ndarray], gap_px: float, cosine: float) -> dict[tuple[int, int], tuple[int, int]]:
+    """{(stroke, 0 = its first or 1 = its last point): the end it is to be joined with}, nearest ends first, never in a ring."""
+    from scipy.spatial import cKDTree
+
+    if len(strokes) < 2:
+        return {}
+    ends = np.array([s[-side] for s in strokes for side in (0, 1)], np.float32)
+    ahead = np.array([s[-side] - s[min(LOOK_BACK, len(s) - 1) * (1 - 2 * side) - side] for s in strokes for side in (0, 1)], np.float32)
+    ahead /= np.maximum(np.linalg.norm(ahead, axis=1, keepdims=True), 1e-6)
+    a, b = cKDTree(ends).query_pairs(gap_px, output_type="ndarray").T
+    between = ends[b] - ends[a]
+    far = np.linalg.norm(between, axis=1)
+    meet = (ahead[a] * -ahead[b]).sum(1) >= cosine
+    aim = np.minimum((ahead[a] * between).sum(1), (ahead[b] * -between).sum(1)) >= cosine * far
+    fit = np.flatnonzero(meet & (aim | (far < 2)))   # neighbours lie in one of eight directions, which says nothing of the line's
+    mates: dict[tuple[int, int], tuple[int, int]] = {}
+    chain = list(range(len(strokes)))                # the chain that each stroke belongs to
+    for pair in fit[np.argsort(far[fit], kind="stable")]:
+        one, other = divmod(int(a[pair]), 2), divmod(int(b[pair]), 2)
+        if one not in mates and other not in mates and chain[one[0]] != chain[other[0]]:
+            mates[one], mates[other] = other, one
+            chain = [chain[one[0]] if c == chain[other[0]] else c for c in chain]
+    return mates
 
 
 def drawn(strokes: Sequence[np.ndarray], size: tuple[int, int], width_px: float = 3.0) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""`models list|add|remove|verify`: the user's model files from the shell."""
+"""`models list|add|convert|remove|verify`: the user's model files from the shell."""
 from __future__ import annotations
 
 import json
@@ -131,6 +131,19 @@ def _bring_home(shelf: Any, model: Any, copy: bool) -> Any:
     return shelf.add(home)
 
 
+# --- convert -----------------------------------------------------------------------------------------------------------
+
+def _declare_convert(parser: Parser) -> None:
+    parser.add_argument("file", type=Path, help="ControlNetHED.pth, table5_pidinet.pth or sk_model.pth of lllyasviel/Annotators")
+
+
+def convert(engine: Any, asked: Namespace) -> int:
+    """Turn the published weights of an annotator (a pickle, of which only tensors are read) into safetensors in your folder of models."""
+    from models.percepts import _shared              # imports torch
+    print(_shared.convert(asked.file.expanduser(), engine.catalog.annotators_dir))
+    return 0
+
+
 # --- remove and verify -------------------------------------------------------------------------------------------------
 
 def _declare_remove(parser: Parser) -> None:
@@ -188,4 +201,5 @@ def _show_download(done: int, total: int) -> None:
 
 
 COMMANDS: dict[str, tuple[Callable[[Parser], None], Callable[[Any, Namespace], int]]] = {
-    "list": (_declare_list, list_models), "add": (_declare_add, add), "remove": (_declare_remove, remove), "verify": (_declare_verify, verify)}
+    "list": (_declare_list, list_models), "add": (_declare_add, add), "convert": (_declare_convert, convert),
+    "remove": (_declare_remove, remove), "verify": (_declare_verify, verify)}
