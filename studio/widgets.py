@@ -20,12 +20,13 @@ def style_picker(spec: BaseSpec) -> gr.Radio:
                     visible=bool(spec.styles))
 
 
-def seed_row() -> tuple[gr.Number, gr.Checkbox]:
-    """(seed, lock): the die gives a new seed; unlocked, every stroke does."""
+def seed_row(tab: str = "live") -> tuple[gr.Number, gr.Checkbox]:
+    """(seed, lock): the die gives a new seed; unlocked, every stroke does. `tab` sets the ids of two tabs apart."""
+    prefix = "os" if tab == "live" else f"os-{tab}"
     with gr.Row(elem_classes="os-seed", equal_height=True):
         seed = gr.Number(7, label="Seed", precision=0, minimum=0, maximum=2 ** 31, scale=3, min_width=90)
-        dice = gr.Button("Roll", scale=1, min_width=56, elem_id="os-roll", size="sm")
-        lock = gr.Checkbox(True, label="Lock", scale=1, min_width=64, info=None, elem_id="os-lock")
+        dice = gr.Button("Roll", scale=1, min_width=56, elem_id=f"{prefix}-roll", elem_classes="os-roll", size="sm")
+        lock = gr.Checkbox(True, label="Lock", scale=1, min_width=64, info=None, elem_id=f"{prefix}-lock", elem_classes="os-lock")
     dice.click(None, None, seed, js=ROLL_JS, api_visibility="private")
     return seed, lock
 
@@ -55,9 +56,9 @@ def look_row(choices: list[tuple[str, str]]) -> tuple[gr.Dropdown, gr.Slider]:
     return look, strength
 
 
-def negative_box(spec: BaseSpec, able: bool) -> gr.Textbox:
+def negative_box(spec: BaseSpec, able: bool, elem_id: str = "os-negative") -> gr.Textbox:
     """Off, with the reason, where nothing can use it."""
-    return gr.Textbox(label="Avoid", lines=1, max_lines=3, interactive=able, placeholder=negative_hint(spec, able), elem_id="os-negative")
+    return gr.Textbox(label="Avoid", lines=1, max_lines=3, interactive=able, placeholder=negative_hint(spec, able), elem_id=elem_id)
 
 
 def negative_hint(spec: BaseSpec, able: bool) -> str:

@@ -25,10 +25,10 @@ class Controls:
 
     def updated(self, values: dict) -> Controls:
         """A copy with the page's values. Unknown names and wrong kinds are refused, nothing is changed then."""
-        kinds = {f.name: _TYPES[f.type] for f in fields(self)}
+        kinds = {f.name: _TYPES.get(f.type, tuple) for f in fields(self)}
         for name, value in values.items():
             if name not in kinds:
-                raise BadInput(f"The live tab has no setting called {str(name)[:40]!r}.")
+                raise BadInput(f"This canvas has no setting called {str(name)[:40]!r}.")
             if not isinstance(value, kinds[name]) or (isinstance(value, bool) and kinds[name] is not bool):
                 raise BadInput(f"The setting {name} cannot be {str(value)[:40]!r}.")
         return replace(self, **values)

@@ -63,13 +63,13 @@ def build(ctx: TabContext) -> None:
     spec = ctx.engine.catalog.resolve_base(ctx.settings.base)
     bases = ctx.engine.catalog.bases
     hub = make_hub(ctx, bases)
-    with gr.Row(elem_id="os-live", equal_height=False):
-        with gr.Column(scale=1, min_width=320, elem_id="os-main"):
+    with gr.Row(elem_id="os-live", elem_classes="os-desk", equal_height=False):
+        with gr.Column(scale=1, min_width=320, elem_id="os-main", elem_classes="os-main"):
             prompt = gr.Textbox(example_words(spec), label="Prompt", show_label=False, placeholder="Say what to paint",
-                                lines=1, max_lines=3, elem_id="os-prompt", autofocus=True)
+                                lines=1, max_lines=3, elem_id="os-prompt", elem_classes="os-prompt", autofocus=True)
             stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS, head=STYLE_LINK, server_functions=[minting(hub)],
                             apply_default_css=False, elem_id="os-stage")
-        with gr.Column(scale=0, min_width=264, elem_id="os-side"):
+        with gr.Column(scale=0, min_width=264, elem_id="os-side", elem_classes="os-side"):
             controls = {"prompt": prompt} | side_controls(bases, spec, ctx.engine.catalog.adapters.values())
             gr.HTML(html_template=meter_html(), js_on_load=None, apply_default_css=False)
     names = [*controls]
@@ -185,11 +185,11 @@ def stage_html() -> str:
         f'aria-pressed="false"></button>' for ink in INKS))
 
 
-def meter_html() -> str:
+def meter_html(id: str = "os-meter") -> str:
     rows = "".join(_meter_row(key, f'<i class="os-dot os-{key}"></i>{escape(title)}') for key, title in METER_ROWS)
     bars = "".join(f'<i class="os-{key}" data-bar="{key}" title="{escape(title)}"></i>' for key, title in METER_ROWS)
     head = '<tr><th scope="col">ms</th><th scope="col">p50</th><th scope="col">p95</th></tr>'
-    return (f'<section id="os-meter" aria-label="Latency">'
+    return (f'<section id="{id}" class="os-meter" aria-label="Latency">'
             f'<header><h3>Hand to picture</h3><span data-meter="fps">idle</span></header>'
             f'<div class="os-bars" aria-hidden="true">{bars}</div><table><thead>{head}</thead><tbody>{rows}</tbody>'
             f'<tfoot>{_meter_row("total", "Total")}</tfoot></table></section>')
