@@ -21,7 +21,7 @@ from models.job import Extent, Job
 from models.shelf import Model, Shelf
 from models.spec import AdapterSpec, BaseSpec, PerceptSpec, WeightFile
 from models.stamps import FOLDERS
-from models.tags import slug
+from models.tags import id_of_file
 from models.weights import locate
 
 PLACES = {"base": ("base",), "adapter": tuple(kind for kind in FOLDERS if kind != "base"), "percept": ()}
@@ -111,9 +111,9 @@ class Catalog:
 
     def adapter_named(self, name: str) -> str:
         """The id of the adapter that people call `name`: its id, its title, or its file's name. Raises UnknownId."""
-        wanted = slug(name)
+        wanted = id_of_file(name)
         for spec in self.adapters.values():
-            if wanted in (spec.id, slug(spec.title)):
+            if wanted in (spec.id, id_of_file(spec.title)):
                 return spec.id
         return self.adapter(wanted).spec.id
 

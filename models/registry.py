@@ -127,19 +127,19 @@ class Registry:
             slot.touch(pins=-1)
 
     def _load(self, key: Key, entry: Entry) -> Slot:
-        self._make_room(entry.spec.bytes)
+        self._make_room(self._need_bytes(key[0], entry.spec))
         start, self.loading = time.perf_counter(), key
         try:
-            thing = self._read(entry)
+            thing = self._read(key[0], entry)
         finally:
             self.loading = None
         measured = getattr(thing, "bytes_resident", None)
-        slot = Slot(key[0], thing, measured() if measured else entry.spec.bytes, time.perf_counter() - start)
+        slot = Slot(key[0], thing, measured() if measured else self._need_bytes(key[0], entry.spec), time.perf_counter() - start)
         slot.attachments = Attachments(thing) if key[0] == "base" else None
         self._slots[key] = slot
         return slot
 
-    def _read(self, entry: Entry) -> Any:
+    def _read(self, kind: str, entry: Entry) -> Any:
         try:
             return entry.load(entry.spec, self.device, self.cache_dir)
         except MemoryError:
@@ -147,7 +147,11 @@ class Registry:
         try:
             return entry.load(entry.spec, self.device, self.cache_dir)
         except MemoryError as error:
-            raise self.does_not_fit(f'"{entry.spec.title}" ({entry.spec.bytes / 1e6:,.0f} MB)') from error
+            raise self.does_not_fit(f'"{entry.spec.title}"') from error
+
+    def _need_bytes(self, kind: str, spec: Any) -> int:
+        """What loading will take: bases state their size in fp32, the rest the size of their files."""
+        return spec.bytes * self.device.dtype.itemsize // 4 if kind == "base" else spec.bytes
 
     def does_not_fit(self, what: str) -> DoesNotFit:
         """The error that names what is in memory and what to do."""

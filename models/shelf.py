@@ -24,6 +24,7 @@ from models import metadata
 from models.errors import BadInput, StudioError, UnknownId
 from models.frozen import FORM, freeze, thaw
 from models.indexfile import IndexFile
+from models.spec import slug
 from models.stamps import FOLDERS, SUFFIXES, Stamp, make_folders, stamp, walk
 from models.weights import header, sha256
 
@@ -256,7 +257,7 @@ class Shelf:
         """The file's name as an id; with its folders', then with a number, when that is taken."""
         path = Path(model.path)
         near = path.relative_to(self.folder) if self.folder in path.parents else Path(path.parent.name, path.name)
-        names = [_slug(_stem(path)), _slug(str(near.with_name(_stem(path))))]
+        names = [slug(_stem(path)) or "model", slug(str(near.with_name(_stem(path))))]
         numbered = (f"{names[1]}-{n}" for n in count(2))
         return next(name for name in chain(names, numbered)
                     if name not in self.reserved and not db.execute("SELECT 1 FROM models WHERE id = ?", (name,)).fetchone())
@@ -290,10 +291,6 @@ def _where(search: str, kind: str, plugin: str) -> tuple[str, list[str]]:
     parts = [r"search LIKE ? ESCAPE '\'"] * len(words) + ["kind = ?"] * bool(kind) + ["plugin = ?"] * bool(plugin)
     values = [f"%{word}%" for word in words] + [value for value in (kind, plugin) if value]
     return f"WHERE {' AND '.join(parts)}" if parts else "", values
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "model"
 
 
 def _stem(path: Path) -> str:

@@ -1,7 +1,13 @@
 """What a base, adapter or percept says of itself before a byte of it is loaded. Reading a spec imports nothing slow."""
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+
+def slug(name: str) -> str:
+    """A name as ids are written, fit for a command line: "Pixel Art XL v1.1" -> "pixel-art-xl-v1-1"."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class BaseSpec:
     title: str
     arch: Arch
     files: tuple[WeightFile, ...]
-    bytes: int                                       # resident size
+    bytes: int                                       # resident size in fp32; half of it in a 16-bit format
     native_px: tuple[int, ...] = (256,)              # sides it was trained at
     multiple_px: int = 16                            # sides are rounded to this
     min_px: int = 64

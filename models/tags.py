@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from models.errors import BadInput
 from models.job import AdapterUse, Job
+from models.spec import slug
 
 _TAG = re.compile(r"<(?:lora|lyco|adapter):([^:<>]+)(?::([^:<>]*))?(?::[^<>]*)?>")   # a second number, for the text encoder, is not used
 MAX_TAGS = 16
@@ -31,6 +32,6 @@ def _strength(name: str, weight: str) -> float:
         raise BadInput(f'"{weight}" in <lora:{name}:{weight}> is no number.', f"Write for example <lora:{name}:0.8>.") from None
 
 
-def slug(name: str) -> str:
-    """A name as ids are written: "Pixel Art XL v1.1.safetensors" -> "pixel-art-xl-v1-1"."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower().removesuffix(".safetensors")).strip("-")
+def id_of_file(name: str) -> str:
+    """A name as people write it in a tag, maybe a file's: "Pixel Art XL.safetensors" -> "pixel-art-xl"."""
+    return slug(name.lower().removesuffix(".safetensors"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,11 +13,6 @@ from models.spec import AdapterSpec, Arch
 from models.weights import header
 
 ARCH, KIND, CONFIG = "onestroke.arch", "onestroke.kind", "onestroke.config"
-
-
-def slug(name: str) -> str:
-    """An id that fits a command line."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def said_arch(meta: Mapping[str, str]) -> Arch | None:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from models import checkpoint, pixels
 from models.adapters._control_layout import config_of, renamed
-from models.adapters._fit import check_fits, said_arch, slug
+from models.adapters._fit import check_fits, said_arch
 from models.adapters._networks import AGAIN, control_of, filled, folder_of, name_of, read_config, shapes_of, shipped, weights_in
 from models.contracts import Base, Hooks, Step
 from models.devices import Device
@@ -27,7 +27,7 @@ from models.errors import BadInput, MissingWeights
 from models.job import AdapterUse, Extent, Job, Picture
 from models.nets.control import KIND, build, hint, residuals
 from models.nets.prepack import packed_bytes, prepack
-from models.spec import EMBEDDED, AdapterSpec, Arch, WeightFile
+from models.spec import EMBEDDED, AdapterSpec, Arch, WeightFile, slug
 from models.weights import header, locate
 
 PICTURES_KEPT = 4                                    # fitted control pictures a net remembers

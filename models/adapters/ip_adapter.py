@@ -15,7 +15,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from models import checkpoint
-from models.adapters._fit import check_fits, said_arch, slug
+from models.adapters._fit import check_fits, said_arch
 from models.adapters._image_eye import ClipEye, OwnEye, clip_eye
 from models.adapters._networks import AGAIN, BY_TEXT_WIDTH, filled, name_of, shapes_of, shipped
 from models.contracts import Base, Hooks, Step
@@ -23,7 +23,7 @@ from models.devices import Device
 from models.errors import BadInput, Incompatible, MissingWeights
 from models.job import AdapterUse, Job
 from models.nets.image_prompt import HEAD_WIDTH, KIND, ImagePrompt, Look, attached, build, cross_attention
-from models.spec import AdapterSpec, WeightFile
+from models.spec import AdapterSpec, WeightFile, slug
 from models.weights import header, locate
 
 PICTURES, SETS_KEPT = 4, 4                           # pictures a job may show; picture sets an adapter remembers

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models import checkpoint
-from models.adapters._fit import check_fits, own_header, peek, said_arch, slug
+from models.adapters._fit import check_fits, own_header, peek, said_arch
 from models.adapters._layerdiffuse_parts import SHARING, AddedWeights, SharedAttention
 from models.adapters._lora_keys import places
 from models.adapters.lora import Factors, LoraAdapter
@@ -28,7 +28,7 @@ from models.nets.prepack import prepack
 from models.nets.rgba import DECODER, KIND, RgbaDecoder, pad_colours
 from models.nets.transparent import OffsetEncoder, TransparentDecoder, decode_views
 from models.pixels import blend
-from models.spec import EMBEDDED, SD1, SDXL, AdapterSpec, WeightFile
+from models.spec import EMBEDDED, SD1, SDXL, AdapterSpec, WeightFile, slug
 from models.weights import locate
 
 ORDER = 10  # before LoRAs, which then sit on the changed layers

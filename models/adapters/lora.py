@@ -18,13 +18,12 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from models.adapters._fit import slug
 from models.adapters._lora_keys import TEXT, TEXT_2, UNET, Place, declared_scale, places
 from models.contracts import Base, Hooks
 from models.devices import Device
 from models.errors import BadInput, Incompatible, StudioError
 from models.nets.prepack import PackedConv2d, PackedLinear, prepack
-from models.spec import EMBEDDED, SD1, SD2, SDXL, AdapterSpec, Arch, WeightFile
+from models.spec import EMBEDDED, SD1, SD2, SDXL, AdapterSpec, Arch, WeightFile, slug
 from models.weights import ASSETS, header, locate
 
 BY_TEXT_WIDTH = {arch.context_dim: arch for arch in (EMBEDDED, SD1, SD2, SDXL)}

@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.adapters._fit import CONFIG, check_fits, own_header, slug
+from models.adapters._fit import CONFIG, check_fits, own_header
 from models.contracts import Base, Hooks, Step
 from models.devices import Device
 from models.errors import BadInput, Incompatible
 from models.job import AdapterUse, Job
-from models.spec import EMBEDDED, SD1, SD2, SDXL, AdapterSpec, Arch, WeightFile
+from models.spec import EMBEDDED, SD1, SD2, SDXL, AdapterSpec, Arch, WeightFile, slug
 
 KIND = "onestroke.keep-out"  # a settings file for one more architecture: header only, config {"arch": {...}, "alpha": number}
 ORDER = 70  # after adapters that replace processors

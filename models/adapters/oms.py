@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from models import checkpoint
-from models.adapters._fit import check_fits, own_header, said_arch, slug
+from models.adapters._fit import check_fits, own_header, said_arch
 from models.adapters._networks import BY_TEXT_WIDTH, WEIGHTS, filled, folder_of, read_config, weights_in
 from models.compat import mend_torchvision
 from models.contracts import Base, Hooks
@@ -27,7 +27,7 @@ from models.devices import Device
 from models.errors import Incompatible, MissingWeights
 from models.job import AdapterUse, Job
 from models.nets.oms import KIND, LatentMean
-from models.spec import EMBEDDED, AdapterSpec, WeightFile
+from models.spec import EMBEDDED, AdapterSpec, WeightFile, slug
 from models.weights import header, locate
 
 SPECS: tuple[AdapterSpec, ...] = ()

@@ -15,14 +15,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models import pixels
-from models.adapters._fit import check_fits, slug
+from models.adapters._fit import check_fits
 from models.adapters._networks import AGAIN, control_of, filled, folder_of, read_config, weights_in
 from models.compat import mend_torchvision
 from models.contracts import Base, Hooks, Step
 from models.devices import Device
 from models.errors import Incompatible, MissingWeights
 from models.job import AdapterUse, Extent, Job
-from models.spec import SANA, AdapterSpec, Arch, WeightFile
+from models.spec import SANA, AdapterSpec, Arch, WeightFile, slug
 from models.weights import locate
 
 CLASS = "SanaControlNetModel"

@@ -17,14 +17,14 @@ from safetensors import safe_open
 from torch import Tensor
 
 from models import pixels
-from models.adapters._fit import check_fits, said_arch, slug
+from models.adapters._fit import check_fits, said_arch
 from models.adapters._networks import AGAIN, control_of, filled, folder_of, name_of, read_config, shapes_of, weights_in
 from models.compat import mend_torchvision
 from models.contracts import Base, Hooks, Step
 from models.devices import Device
 from models.errors import BadInput, Incompatible, MissingWeights
 from models.job import AdapterUse, Extent, Job, Picture
-from models.spec import SD1, SDXL, AdapterSpec, WeightFile
+from models.spec import SD1, SDXL, AdapterSpec, WeightFile, slug
 from models.weights import header, locate
 
 SPECS: tuple[AdapterSpec, ...] = ()

@@ -17,13 +17,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from models.adapters._fit import check_fits, peek, said_arch, slug
+from models.adapters._fit import check_fits, peek, said_arch
 from models.compat import mend_torchvision
 from models.contracts import Base, Hooks
 from models.devices import Device
 from models.errors import BadInput, Incompatible, MissingWeights
 from models.pixels import blend
-from models.spec import SD1, SD2, SDXL, AdapterSpec, WeightFile
+from models.spec import SD1, SD2, SDXL, AdapterSpec, WeightFile, slug
 from models.weights import header, locate
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

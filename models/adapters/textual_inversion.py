@@ -22,12 +22,12 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models import checkpoint
-from models.adapters._fit import CONFIG, check_fits, own_header, peek, said_arch, slug
+from models.adapters._fit import CONFIG, check_fits, own_header, peek, said_arch
 from models.adapters._words import ConceptReader, Vectors, WordReader
 from models.contracts import Base, Hooks
 from models.devices import Device
 from models.errors import BadInput, Incompatible
-from models.spec import EMBEDDED, SD1, SD2, SDXL, AdapterSpec, Arch, WeightFile
+from models.spec import EMBEDDED, SD1, SD2, SDXL, AdapterSpec, Arch, WeightFile, slug
 from models.weights import locate
 
 SPECS: tuple[AdapterSpec, ...] = ()

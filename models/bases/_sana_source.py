@@ -6,7 +6,6 @@ an input of the network) is said by the pipeline that its model_index.json names
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from models.bases._sd_source import FP32_BYTES, HUB_ID, Kind, check_folder, read
 from models.compat import mend_torchvision
 from models.devices import Device
 from models.errors import Incompatible, MissingWeights
-from models.spec import SANA, Arch, BaseSpec, WeightFile
+from models.spec import SANA, Arch, BaseSpec, WeightFile, slug
 from models.weights import header
 
 IS_SPRINT = {
@@ -131,7 +130,7 @@ def _folder_spec(folder: Path, name: str) -> BaseSpec | None:
 def _spec(folder: Path, name: str, weights: list[Path], size: int, transformer: dict[str, Any], sprint: bool) -> BaseSpec:
     side_px = transformer["sample_size"] * LATENT_PX
     return BaseSpec(
-        id=re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-"),
+        id=slug(name),
         title=name,
         arch=Arch(SANA.family, transformer["caption_channels"], transformer["in_channels"]),
         files=(WeightFile(str(folder / "model_index.json")), *(WeightFile(str(p), p.stat().st_size) for p in weights)),

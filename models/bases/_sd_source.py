@@ -16,7 +16,7 @@ from models.bases._sd_layout import UNET, VAE, Layout, Shapes, elements, shapes_
 from models.bases._sd_parts import STEM, Parts, files_of, from_folder, from_single_file, tokenizer_of, weight_file
 from models.devices import Device
 from models.errors import BadInput, Incompatible, MissingWeights
-from models.spec import Arch, BaseSpec, WeightFile
+from models.spec import Arch, BaseSpec, WeightFile, slug
 from models.weights import header
 
 FP32_BYTES = 4
@@ -196,8 +196,8 @@ def _arch(family: str, unet: dict[str, Any], name: str) -> Arch:
 
 
 def _spec(name: str, arch: Arch, files: tuple[WeightFile, ...], count: int, side_px: int | None, kind: Kind) -> BaseSpec:
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return BaseSpec(id=slug, title=name, arch=arch, files=files, bytes=count * FP32_BYTES, **kind.abilities(slug, side_px))
+    id = slug(name)
+    return BaseSpec(id=id, title=name, arch=arch, files=files, bytes=count * FP32_BYTES, **kind.abilities(id, side_px))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from models.text import TextEncoder, TextStates
 from models.weights import header, locate
 
 DECODER = WeightFile("embedded/decoder.safetensors")
-_COMMON: dict[str, Any] = dict(arch=EMBEDDED, bytes=190_000_000, native_px=(256,), multiple_px=16, min_px=64, max_px=512, inpainting=True,
+_COMMON: dict[str, Any] = dict(arch=EMBEDDED, bytes=253_000_000, native_px=(256,), multiple_px=16, min_px=64, max_px=512, inpainting=True,
                                styles=EMBEDDED_STYLES, licence="Apache-2.0",
                                knows="Emoji-like illustrations of animals, food, things, vehicles, faces and simple scenes.")
 SPECS = (

@@ -156,3 +156,11 @@ def test_looking_does_not_wait_for_a_load() -> None:
     go_on.set()
     worker.join(10)
     assert ids(r) == ["a"] and r.loading is None and r.resident()[0].used_at > 1e9
+
+
+def test_a_base_needs_half_in_a_16_bit_format():
+    shop = Shop("a", "b", "c")
+    half = Registry(shop, Device("cpu", torch.bfloat16), 60 * MB)
+    for id in "abc":
+        half.warm("base", id)
+    assert {r.id for r in half.resident()} == {"a", "b", "c"}, "three of 20 MB fit where one of 40 MB would"

@@ -5,15 +5,15 @@ import pytest
 
 from models.errors import BadInput, UnknownId
 from models.job import AdapterUse, Job
-from models.tags import MAX_TAGS, resolved, slug
+from models.tags import MAX_TAGS, id_of_file, resolved
 
 KNOWN = {"ink": "ink", "ink-and-wash": "ink", "pixel-art-xl-v1-1": "pixel-art-xl"}
 
 
 def id_of(name: str) -> str:
-    if slug(name) not in KNOWN:
+    if id_of_file(name) not in KNOWN:
         raise UnknownId(f"no {name}")
-    return KNOWN[slug(name)]
+    return KNOWN[id_of_file(name)]
 
 
 def test_a_prompt_without_tags_is_the_same_job() -> None:
