@@ -147,7 +147,7 @@ class Registry:
         try:
             return entry.load(entry.spec, self.device, self.cache_dir)
         except MemoryError as error:
-            raise self.does_not_fit(f'"{entry.spec.title}"') from error
+            raise self.does_not_fit(f'"{entry.spec.title}" ({self._need_bytes(kind, entry.spec) / 1e6:,.0f} MB)') from error
 
     def _need_bytes(self, kind: str, spec: Any) -> int:
         """What loading will take: bases state their size in fp32, the rest the size of their files."""
