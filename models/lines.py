@@ -72,6 +72,23 @@ def strokes_of(line: np.ndarray, shortest_px: int = SHORTEST_PX) -> list[np.ndar
     return [np.stack(np.divmod(np.array(path), p.shape[1]), 1).astype(np.int32) - 1 for path in kept]
 
 
+def pruned(line: np.ndarray, shorter_px: int) -> np.ndarray:
+    """bool [H, W] of thin lines without their side branches of fewer than `shorter_px` pixels, which thinning a rough line leaves."""
+    p = np.pad(line.T, 1).astype(np.uint8)
+    around = cv2.filter2D(p, cv2.CV_8U, _RING_COUNT, borderType=cv2.BORDER_CONSTANT)
+    left, count, steps = bytearray(p.tobytes()), around.tobytes(), tuple(dx * p.shape[1] + dy for dx, dy in NEIGHBOURS)
+    for end in np.flatnonzero((p > 0) & (around == 1)).tolist():
+        branch, near = [end], [end + step for step in steps if left[end + step]]
+        while len(near) == 1 and count[near[0]] == 2 and len(branch) < shorter_px:
+            branch.append(near[0])
+            near = [near[0] + step for step in steps if left[near[0] + step] and near[0] + step not in branch[-2:]]
+        if len(branch) < shorter_px and near and count[near[0]] > 2:
+            for at in branch:
+                left[at] = 0
+    out = np.frombuffer(bytes(left), np.uint8).reshape(p.shape)[1:-1, 1:-1].T
+    return thinned(out > 0)                          # a fork that lost a branch may be thinner now
+
+
 def _walk(start: int, left: bytearray, steps: tuple[int, ...], height: int) -> list[int]:
     """Follow a line both ways from `start`, taking its pixels out of `left`; at a fork it goes on the way it came."""
     left[start] = 0
@@ -180,6 +197,15 @@ def agreement(wanted: np.ndarray, found: np.ndarray, within_px: float = 4.0) -> 
     far = [cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) for mask in (found, wanted)]
     recall, precision = float((far[0][wanted] <= within_px).mean()), float((far[1][found] <= within_px).mean())
     return recall, precision, 2 * recall * precision / max(recall + precision, 1e-9)
+
+
+def chamfer(wanted: np.ndarray, found: np.ndarray) -> float:
+    """Mean distance in px from a pixel of each bool drawing [H, W] to the nearest one of the other, both ways averaged; the diagonal
+    where one of them is empty, 0 where both are."""
+    if not wanted.any() or not found.any():
+        return 0.0 if wanted.any() == found.any() else float(np.hypot(*wanted.shape))
+    far = [cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, 5) for mask in (found, wanted)]
+    return float(far[0][wanted].mean() + far[1][found].mean()) / 2
 
 
 def control_picture(rgb: np.ndarray, share: float = 1.0, seed: int = 0, width_px: float = 3.0) -> np.ndarray:

@@ -1,8 +1,8 @@
 """What the shipped adapters are worth, on held-out drawings and through the one-step student: python -m models.lab adapter_scores
 
-Control: do the edges of the picture lie on the lines (F1 within 4 px), and how much better than without the control? Image prompt:
-is the picture nearer to the drawing it was shown than to 49 others (named first), and how alike are they to an ImageNet network?
-Transparent: how wrong is alpha? Each beside the baseline that does not use the adapter.
+Image prompt: is the picture nearer to the drawing it was shown than to 49 others (named first), and how alike are they to an ImageNet
+network? Transparent: how wrong is alpha? Each beside the baseline that does not use the adapter. The scribble control has a table of
+its own (models.lab.sketch_scores).
 """
 from __future__ import annotations
 
@@ -19,21 +19,17 @@ import torch
 from models import checkpoint
 from models.devices import mixed_precision
 from models.files import write_atomic
-from models.lab.control import Lines
 from models.lab.diffusion import TOP, estimate, sigmas_at
 from models.lab.evaluate import ASSETS, contact_sheet, machine
 from models.lab.image_prompt import ImagePromptConfig, views
 from models.lab.latents import LatentSet
 from models.lab.metrics.features import POOLED, FeatureNet, look
 from models.lab.painter import Painter
-from models.lines import agreement, edges
-from models.nets import control as control_net
 from models.nets import image_prompt as prompt_net
 from models.nets.unet import inputs_of, predict
 from models.pixels import to_uint8
 from models.sampling import noise, vp_scales
 
-SHARES = (0.1, 0.25, 0.5, 1.0)
 CROWD = 50                                           # drawings among which the right one is to be found
 HEADING = "## Adapters"
 
@@ -68,24 +64,6 @@ class Bench:
             return self.painter.show(estimate(self.painter.net("student"), self.x, self.times, self.batch.cond))
 
 
-def control_scores(bench: Bench, path: Path, sheet: Path) -> list[str]:
-    """Rows of the table: edge F1 with and without, at each share of the strokes."""
-    saved = checkpoint.load(path, control_net.KIND)
-    net = control_net.build(saved.config["network"]).eval()
-    net.load_state_dict(saved.tensors)
-    plain, lines, out, pictures = bench.plain(), Lines(bench.painter.encoder), [], [bench.truth, bench.plain()]
-    for share in SHARES:
-        cond = lines.pictures(bench.rows, bench.batch.latents, [share] * len(bench.rows), np.random.default_rng(0))
-        painted = bench.paint(lambda inputs, cond=cond: control_net.residuals(net, inputs, control_net.hint(net, cond)))
-        drawn = [np.asarray(c[0]) > 0.5 for c in cond]
-        scores = [[np.mean([agreement(d, edges(p))[k] for d, p in zip(drawn, ps)]) for k in (0, 2)] for ps in (painted, plain)]
-        out.append(f"| scribble, {share:.0%} of the strokes: strokes with an edge / edge F1 ↑ | {scores[0][0]:.2f} / {scores[0][1]:.2f} "
-                   f"| {scores[1][0]:.2f} / {scores[1][1]:.2f} |")
-        pictures += [to_uint8(1 - cond), painted]
-    _sheet(pictures, bench.words, sheet)
-    return out
-
-
 def prompt_scores(bench: Bench, path: Path, sheet: Path) -> list[str]:
     """Rows of the table: named first among CROWD, and likeness, with the words "an emoji" only."""
     saved = checkpoint.load(path, prompt_net.KIND)
@@ -103,7 +81,7 @@ def prompt_scores(bench: Bench, path: Path, sheet: Path) -> list[str]:
     eyes = FeatureNet()
     truth, *seen_by = (look(eyes, p)[:, :POOLED] for p in (bench.truth, painted, without))
     named, alike = zip(*(_nearest(f, truth) for f in seen_by))
-    _sheet([bench.truth, to_uint8(seen), painted, without], bench.words, sheet)
+    sheet_of([bench.truth, to_uint8(seen), painted, without], bench.words, sheet)
     return [f"| image prompt, no words: right one of {CROWD} named first ↑ | {named[0]:.2f} | {named[1]:.2f} |",
             f"| image prompt, no words: likeness (cosine of centred features) ↑ | {alike[0]:.2f} | {alike[1]:.2f} |"]
 
@@ -126,7 +104,7 @@ def alpha_scores(path: Path) -> list[str]:
     return [f"| transparent: mean error of alpha ↓ | {told['decoder']:.3f} | {told['colour_key']:.3f} (colour key), {told['opaque']:.3f} (opaque) |"]
 
 
-def _sheet(lines: Sequence[np.ndarray], words: Sequence[str], path: Path, columns: int = 8) -> None:
+def sheet_of(lines: Sequence[np.ndarray], words: Sequence[str], path: Path, columns: int = 8) -> None:
     pictures = [picture for line in lines for picture in line[:columns]]
     contact_sheet(pictures, [*words[:columns]] * len(lines), columns).save(path, quality=85)
 
@@ -144,8 +122,7 @@ def run_adapter_scores(painter: Painter, data: LatentSet, cache_dir: Path, comma
     """Measure what is there, write the section, return it."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     bench = Bench(painter, data, list(range(0, len(data), max(1, len(data) // n)))[:n])
-    jobs = (("scribble", lambda p: control_scores(bench, p, cache_dir / "scribble.webp")),
-            ("image-prompt", lambda p: prompt_scores(bench, p, cache_dir / "image-prompt.webp")), ("transparent", alpha_scores))
+    jobs = (("image-prompt", lambda p: prompt_scores(bench, p, cache_dir / "image-prompt.webp")), ("transparent", alpha_scores))
     rows = [row for name, score in jobs if (adapters / f"{name}.safetensors").exists() for row in score(adapters / f"{name}.safetensors")]
     text = "\n".join([f"On {len(bench.rows)} held-out drawings, one step, {datetime.date.today().isoformat()}, {machine()}, {command}.", "",
                       "| | with the adapter | without |", "|---|---|---|", *rows])

@@ -19,9 +19,10 @@ DEFAULT_FOLDER = Path(os.environ.get("ONESTROKE_LAB", Path.home() / ".cache" / "
 @dataclass(frozen=True)
 class Settings:
     """data: the working folder. pack: a packed set of drawings to read instead of the registry packages. n: prompts scored.
-    start: where a teacher without a state file, or the scribble control, begins, "shipped" (the weights in assets/) or "scratch". look: of models.lab.filters.
-    base: the network an adapter is trained on, student or teacher. partial: yes, or no to
-    train the scribble control on finished drawings only. out: where an adapter is written, "" = assets/adapters."""
+    start: where a teacher without a state file, or the scribble control, begins, "shipped" (the weights in assets/) or "scratch".
+    look: of models.lab.filters. base: the network an adapter is trained on, student or teacher. partial: yes, or no to train the
+    scribble control on finished drawings only. out: where it is written, "" = assets/adapters. other: a second scribble control,
+    which sketch_scores measures beside the shipped one."""
     data: Path = DEFAULT_FOLDER
     pack: str = ""
     device: str = ""
@@ -35,6 +36,7 @@ class Settings:
     base: str = "student"
     partial: str = "yes"
     out: str = ""
+    other: str = ""
     command: str = ""
 
     @property
@@ -156,6 +158,17 @@ def adapter_scores(s: Settings) -> None:
     print(run_adapter_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)), s.data / "scores", f"`{s.command}`", min(s.n, 96)))
 
 
+def sketch_scores(s: Settings) -> None:
+    """Measure the scribble control at every moment of a drawing and write its part of assets/SCORES.md."""
+    from models.lab.drawings import read_drawings
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.sketch_scores import run_sketch_scores
+    from models.weights import ASSETS
+    print(run_sketch_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)), read_drawings(s.data), s.data / "scores",
+                            f"`{s.command}`", ASSETS / "adapters" / "scribble.safetensors", Path(s.other) if s.other else None, min(s.n, 96)))
+
+
 def sheet(s: Settings) -> None:
     """Paint the fixed 64 prompts with the exported student and teacher, as PNG in the data folder."""
     from models.lab.evaluate import contact_sheet, read_prompts
@@ -222,7 +235,7 @@ def embedded(s: Settings) -> None:
 
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
-    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sheet, style, scribble, image_prompt, rgba, embedded)}
+    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, sheet, style, scribble, image_prompt, rgba, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:

@@ -81,3 +81,17 @@ def test_an_untrained_control_changes_nothing_and_training_helps_only_where_line
 def test_shares_cover_their_range() -> None:
     shares = control.random_shares(control.ControlConfig(), 4000, np.random.default_rng(0))
     assert shares.min() >= 0.05 and (shares == 1).mean() == pytest.approx(0.25, abs=0.03)
+
+
+def test_training_goes_on_from_a_control_on_disk(tmp_path: Path) -> None:
+    net = build_unet(TINY)
+    first, before = control._first(net, tmp_path / "none.safetensors")
+    assert before == 0
+    torch.manual_seed(1)
+    for p in first.parameters():
+        p.data.add_(0.01 * torch.randn_like(p))
+    path = control.export_control(first, "scribble", tmp_path / "lines.safetensors", {"updates": 7}, "Lines", "Follows lines.")
+    again, before = control._first(net, path)
+    assert before == 7
+    near = [(a.data - b.data).abs().max() for a, b in zip(first.parameters(), again.parameters())]
+    assert max(near) < 0.02, "int8 rows are near what was saved"

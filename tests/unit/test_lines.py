@@ -66,3 +66,10 @@ def test_agreement_counts_what_lies_near() -> None:
     assert lines.agreement(wanted, found, within_px=3)[1] == 0.5
     assert lines.agreement(wanted, np.zeros_like(wanted)) == (0.0, 0.0, 0.0)
     assert lines.agreement(np.zeros_like(wanted), np.zeros_like(wanted)) == (1.0, 1.0, 1.0)
+
+
+def test_chamfer_is_the_distance_between_parallel_lines_and_tells_empty_from_equal() -> None:
+    one, other, none = np.zeros((3, 64, 64), bool)
+    one[20, 10:50], other[26, 10:50] = True, True
+    assert lines.chamfer(one, one) == 0 and abs(lines.chamfer(one, other) - 6) < 0.3
+    assert lines.chamfer(none, none) == 0 and lines.chamfer(one, none) == lines.chamfer(none, one) == np.hypot(64, 64)
