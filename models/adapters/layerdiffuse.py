@@ -20,6 +20,7 @@ from models import checkpoint
 from models.adapters._fit import check_fits, own_header, peek, said_arch
 from models.adapters._layerdiffuse_parts import SHARING, AddedWeights, SharedAttention
 from models.adapters._lora_keys import places
+from models.adapters._networks import shipped
 from models.adapters.lora import Factors, LoraAdapter
 from models.contracts import Base, Hooks
 from models.devices import Device
@@ -51,15 +52,21 @@ def recognise(source: str) -> AdapterSpec | None:
     """The spec of an onestroke.rgba file, or of a release; None for anything else. Raises BadInput when a release lacks a part."""
     path = Path(source).expanduser().absolute()
     if path.suffix == ".safetensors" and (meta := own_header(path, KIND)) is not None:
-        size = path.stat().st_size
-        return AdapterSpec(
-            id=slug(path.stem), title=meta.get("modelspec.title", path.stem), arch=said_arch(meta) or EMBEDDED, bytes=size,
-            files=(WeightFile(str(path), size),), knows=_KNOWS, licence=meta.get("modelspec.license", ""), **_COMMON)  # fmt: skip
+        return _own(path, meta, WeightFile(str(path), path.stat().st_size))
     if not path.is_dir() and part_of(peek(path) or {}) not in ("decoder", "added", "sharing"):
         return None
     folder = path if path.is_dir() else path.parent
     found = {part: file for file in sorted(folder.glob("*.safetensors")) if (part := part_of(peek(file) or {}))}
     return _release(folder.name, found) if "decoder" in found else None
+
+
+def _own(path: Path, meta: Mapping[str, str], file: WeightFile) -> AdapterSpec:
+    return AdapterSpec(
+        id=slug(path.stem), title=meta.get("modelspec.title", path.stem), arch=said_arch(meta) or EMBEDDED, bytes=file.bytes,
+        files=(file,), knows=_KNOWS, licence=meta.get("modelspec.license", ""), **_COMMON)  # fmt: skip
+
+
+SPECS += tuple(_own(p, own_header(p, KIND) or {}, WeightFile(f"adapters/{p.name}", p.stat().st_size)) for p in shipped(KIND))
 
 
 def part_of(head: Mapping[str, Any]) -> str:
