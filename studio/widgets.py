@@ -33,7 +33,16 @@ def seed_row(tab: str = "live") -> tuple[gr.Number, gr.Checkbox]:
 
 def base_picker(specs: dict[str, BaseSpec], default: str) -> gr.Dropdown:
     """Shown only when there is a choice."""
-    return gr.Dropdown([(spec.title, spec.id) for spec in specs.values()], value=default, label="Model", visible=len(specs) > 1)
+    return gr.Dropdown(_titles(specs), value=default, label="Model", visible=len(specs) > 1)
+
+
+def base_choices(specs: dict[str, BaseSpec]) -> dict:
+    """The picker's update when a page opens: a model may have come since the studio started."""
+    return gr.update(choices=_titles(specs), visible=len(specs) > 1)
+
+
+def _titles(specs: dict[str, BaseSpec]) -> list[tuple[str, str]]:
+    return [(spec.title, spec.id) for spec in specs.values()]
 
 
 def looks(adapters: Iterable[AdapterSpec], spec: BaseSpec) -> list[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The live tab: the picture follows the words as they are typed and the hand as it draws."""
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from PIL import Image
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from models.errors import UnknownId
 from models.job import AdapterUse, Extent, Job, Picture
 from models.spec import AdapterSpec, BaseSpec
 from studio import widgets
@@ -33,8 +32,8 @@ INKS = ("#1d1b1a", "#6b655d", "#b9b2a7", "#ffffff", "#d24a31", "#f08a3c", "#f7c9
 METER_ROWS = (("capture", "Capture"), ("wire", "Wire"), ("queue", "Queue"), ("model", "Model"), ("encode", "Encode"),
               ("paint", "Paint"))
 STYLE_LINK = '<link rel="stylesheet" href="studio/live/page/canvas.css">'
-SHOW_JS = "() => window.onestroke.live.values()"
-CHANGE_JS = "(...values) => { window.onestroke?.live?.change(values); }"
+SHOW_JS = "() => window.onestroke.{page}.values()"
+CHANGE_JS = "(...values) => {{ window.onestroke?.{page}?.change(values); }}"
 LOAD_JS = """
 import(new URL('studio/live/page/canvas.js', document.baseURI)).then(({ start }) => start({
   element: element.querySelector('.os-stage'), server, config: props.config,
@@ -60,9 +59,9 @@ def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec, keep
 
 def build(ctx: TabContext) -> None:
     """Lay the tab out and tie its controls to the live socket."""
-    spec = ctx.engine.catalog.resolve_base(ctx.settings.base)
-    bases = ctx.engine.catalog.bases
-    hub = make_hub(ctx, bases)
+    catalog = ctx.engine.catalog
+    spec = catalog.resolve_base(ctx.settings.base)
+    hub = make_hub(ctx)
     with gr.Row(elem_id="os-live", elem_classes="os-desk", equal_height=False):
         with gr.Column(scale=1, min_width=320, elem_id="os-main", elem_classes="os-main"):
             prompt = gr.Textbox(example_words(spec), label="Prompt", show_label=False, placeholder="Say what to paint",
@@ -70,12 +69,12 @@ def build(ctx: TabContext) -> None:
             stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS, head=STYLE_LINK, server_functions=[minting(hub)],
                             apply_default_css=False, elem_id="os-stage")
         with gr.Column(scale=0, min_width=264, elem_id="os-side", elem_classes="os-side"):
-            controls = {"prompt": prompt} | side_controls(bases, spec, ctx.engine.catalog.adapters.values())
+            controls = {"prompt": prompt} | side_controls(catalog.bases, spec, catalog.adapters.values())
             gr.HTML(html_template=meter_html(), js_on_load=None, apply_default_css=False)
     names = [*controls]
-    stage.props["config"] = {"names": names, "bases": [*bases], "sent": [n for n in names if n not in PAGE_ONLY],
+    stage.props["config"] = {"names": names, "bases": [*catalog.bases], "sent": [n for n in names if n not in PAGE_ONLY],
                              "defaults": {name: part.value for name, part in controls.items()}}
-    connect(stage, controls, bases, ctx.engine.catalog.adapters.values())
+    connect(stage, controls, catalog, limits, ("style", "strength", "steps", "negative", "look"))
     ctx.handoff.when_complete(lambda: wire_sends(stage, hub, ctx.handoff))
 
 
@@ -94,15 +93,17 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable
             "negative": negative, "look": look, "look_strength": look_strength}
 
 
-def connect(stage: gr.HTML, controls: dict[str, Any], bases: dict[str, BaseSpec], adapters: Iterable[AdapterSpec]) -> None:
-    """Controls -> socket without a round trip through the server, and back when a frame is restored."""
+def connect(stage: gr.HTML, controls: dict[str, Any], catalog: Any, limits: Callable[..., list[Any]], limited: Sequence[str],
+            page: str = "live") -> None:
+    """Controls -> socket without a round trip through the server, and back when a frame is restored. The models on offer are those
+    known when a page opens; `limits(spec, adapters)` gives the controls called `limited` anew for another one."""
     parts = [*controls.values()]
-    moments = [part.change for part in parts] + [controls[name].input for name in ("prompt", "strength", "look_strength")]
-    gr.on(moments, None, parts, None, js=CHANGE_JS, **QUIET)
-    stage.restored(None, None, parts, js=SHOW_JS, **QUIET)
-    if len(bases) > 1:
-        limited = [controls[name] for name in ("style", "strength", "steps", "negative", "look")]
-        controls["base"].input(lambda base: limits(bases[base], adapters), controls["base"], limited, **QUIET)
+    moments = [part.change for part in parts] + [part.input for part in parts if isinstance(part, gr.Textbox | gr.Slider)]
+    gr.on(moments, None, parts, None, js=CHANGE_JS.format(page=page), **QUIET)
+    stage.restored(None, None, parts, js=SHOW_JS.format(page=page), **QUIET)
+    gr.on(None, lambda: widgets.base_choices(catalog.bases), None, controls["base"], **QUIET)
+    controls["base"].input(lambda base: limits(catalog.bases[base], catalog.adapters.values()), controls["base"],
+                           [controls[name] for name in limited], **QUIET)
 
 
 def can_avoid(spec: BaseSpec, adapters: Iterable[AdapterSpec]) -> bool:
@@ -135,12 +136,14 @@ def wire_sends(stage: gr.HTML, hub: Hub, handoff: Handoff) -> None:
     stage.sent(send, None, [*(r.component for r in receivers), handoff.tabs], **QUIET)
 
 
-def make_hub(ctx: TabContext, bases: dict[str, BaseSpec]) -> Hub:
-    def make_job(controls: Controls, canvas: np.ndarray, reference: Picture | None = None) -> Job:
-        spec = base_named(controls.base, bases)
-        return job_from(controls, canvas, spec, widgets.granting("negative_prompt", ctx.engine.catalog.adapters.values(), spec))
+def make_hub(ctx: TabContext) -> Hub:
+    catalog = ctx.engine.catalog
 
-    return open_hub(ctx, Surface("live", make_job, lambda job: refined(job, bases[job.base])), PAGE_DIR)
+    def make_job(controls: Controls, canvas: np.ndarray, reference: Picture | None = None) -> Job:
+        spec = catalog.base(controls.base).spec
+        return job_from(controls, canvas, spec, widgets.granting("negative_prompt", catalog.adapters.values(), spec))
+
+    return open_hub(ctx, Surface("live", make_job, lambda job: refined(job, catalog.base(job.base).spec)), PAGE_DIR)
 
 
 def open_hub(ctx: TabContext, surface: Surface, page: Path) -> Hub:
@@ -149,12 +152,6 @@ def open_hub(ctx: TabContext, surface: Surface, page: Path) -> Hub:
     ctx.routes.extend([hub.route(), Mount(f"/studio/{surface.name}/page", StaticFiles(directory=page))])
     ctx.closers.append(hub.close)
     return hub
-
-
-def base_named(base: str, bases: dict[str, BaseSpec]) -> BaseSpec:
-    if base not in bases:
-        raise UnknownId(f"There is no model {base[:40]!r}.", f"Installed: {', '.join(bases)}.")
-    return bases[base]
 
 
 def refined(job: Job, spec: BaseSpec) -> Job | None:
