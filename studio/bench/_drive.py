@@ -1,7 +1,8 @@
 """The hand of the live bench: a real Chromium on the real page, run as its own process so that it takes no time from the server.
 
-`python -m studio.bench._drive URL` prints JSON: [event time, number of the message that carried it] of every pointer event, and
-[number of the newest message in it, time on screen] of every painted frame, in milliseconds of the page's clock.
+`python -m studio.bench._drive URL TAB` draws in a tab with a live canvas (live, sketch) and prints JSON: [event time, number of the
+message that carried it] of every pointer event, and [number of the newest message in it, time on screen] of every painted frame, in
+milliseconds of the page's clock.
 """
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ from studio.chromium import ARGS, CURE, find_chromium
 
 DABS, DAB_PAUSE_S = 30, 0.25
 ROWS, ROW_MOVES, MOVES_HZ = 8, 60, 60
-READY = '.os-stage[data-state="ready"].has-picture'
-WATCH_JS = """() => {
-  const { live } = window.onestroke, paper = document.querySelector('.os-paper');
+READY = '#os-tab-{tab} .os-stage[data-state="ready"]'
+WATCH_JS = """(tab) => {
+  const live = window.onestroke[tab], paper = document.querySelector(`#os-tab-${tab} .os-paper`);
+  window.drawn = live;
   window.seen = { events: [], frames: [], rows: [] };
   const note = (e) => { if (e.buttons) seen.events.push([e.timeStamp, live.wire.seq + (live.wire.box ? 1 : 0)]); };
   paper.addEventListener('pointerdown', note);
@@ -28,10 +30,11 @@ WATCH_JS = """() => {
   });
 }"""
 TAKE_JS = "() => { const taken = window.seen; Object.assign(window.seen = { events: [], frames: [], rows: [] }); return taken; }"
-IDLE_JS = "() => !window.onestroke.live.wire.waiting"
+IDLE_JS = "() => !window.drawn.wire.waiting"
+PAPER = ".os-paper:visible"
 
 
-def drive(url: str) -> dict[str, Any]:
+def drive(url: str, tab: str = "live") -> dict[str, Any]:
     """{"dab": seen, "stroke": seen}; seen = {"events", "frames", "rows"}."""
     program = find_chromium()
     if program is None:
@@ -41,8 +44,10 @@ def drive(url: str) -> dict[str, Any]:
         browser = playwright.chromium.launch(executable_path=program, args=list(ARGS))
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         page.goto(url)
-        page.wait_for_selector(READY, timeout=120_000)
-        page.evaluate(WATCH_JS)
+        page.wait_for_selector(READY.format(tab="live"), timeout=120_000)
+        page.get_by_role("tab", name=tab.title(), exact=True).click()
+        page.wait_for_selector(READY.format(tab=tab), timeout=120_000)
+        page.evaluate(WATCH_JS, tab)
         dab(page, 0.5, 0.02)
         page.wait_for_function(IDLE_JS, timeout=60_000)
         page.wait_for_timeout(1500)
@@ -60,7 +65,7 @@ def dab(page: Any, u: float, v: float) -> None:
 
 
 def place(page: Any, u: float, v: float) -> tuple[float, float]:
-    box = page.locator(".os-paper").bounding_box()
+    box = page.locator(PAPER).bounding_box()
     return box["x"] + u * box["width"], box["y"] + v * box["height"]
 
 
@@ -96,4 +101,4 @@ def take(page: Any) -> dict[str, list]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(drive(sys.argv[1])))
+    print(json.dumps(drive(*sys.argv[1:])))

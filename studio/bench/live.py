@@ -7,7 +7,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,21 @@ DRIVE_LIMIT_S = 600
 FRAME_LIMIT_S = 60
 
 
-
 def run(settings: Settings) -> dict[str, float]:
     """Serve the studio, let a browser draw on it, then draw without one."""
+    from studio.live.surface import Surface
+    from studio.tabs.live import job_from, refined
+
+    with serving(settings) as (url, ctx, spec):
+        surface = Surface("live", lambda controls, canvas, reference: job_from(controls, canvas, spec), lambda job: refined(job, spec),
+                          controls=Controls(prompt="a smiling red fox", base=spec.id))
+        return (browser_figures(in_browser(url)) | inside_figures(ctx, surface) | memory_figures(ctx.engine)
+                | side_by_side(ctx.engine, spec))
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
+    """(address, context, spec of the base) of a warm studio with an empty library."""
     from studio.app import open_context, start  # gradio and torch come in here
 
     with tempfile.TemporaryDirectory() as folder:
@@ -41,16 +54,15 @@ def run(settings: Settings) -> dict[str, float]:
         ctx.engine.warm(spec.id)
         served = start(ctx)
         try:
-            seen = in_browser(served.url)
-            return browser_figures(seen) | inside_figures(ctx, spec) | memory_figures(ctx.engine) | side_by_side(ctx.engine, spec)
+            yield served.url, ctx, spec
         finally:
             served.close()
 
 
 # ---- in the browser
 
-def in_browser(url: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "studio.bench._drive", url]
+def in_browser(url: str, tab: str = "live") -> dict[str, Any]:
+    command = [sys.executable, "-m", "studio.bench._drive", url, tab]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DRIVE_LIMIT_S)
     if done.returncode:
         raise StudioError("The browser part of the bench failed.", done.stderr.strip()[-600:])
@@ -106,22 +118,17 @@ class Eye:
             raise StudioError(data["message"])
 
 
-def inside_figures(ctx: Any, spec: Any) -> dict[str, float]:
+def inside_figures(ctx: Any, surface: Any) -> dict[str, float]:
     """Latency and rate of the session alone, and where the model's own milliseconds go."""
-    dab, stroke, timings = asyncio.run(_draw_inside(ctx, spec))
+    dab, stroke, timings = asyncio.run(_draw_inside(ctx, surface))
     parts = {f"model_{part}_ms": float(np.median([getattr(t, f"{part}_ms") for t in timings])) for part in MODEL_PARTS}
     return (quantiles("inside_dab", latencies(dab)) | quantiles("inside_stroke", latencies(stroke))
             | {"inside_fps": rate([t for _, t in stroke["frames"]], stroke["events"])} | parts)
 
 
-async def _draw_inside(ctx: Any, spec: Any) -> tuple[dict, dict, list]:
-    from studio.live.surface import Surface
-    from studio.tabs.live import job_from, refined
-
-    surface = Surface("live", lambda controls, canvas, reference: job_from(controls, canvas, spec), lambda job: refined(job, spec))
+async def _draw_inside(ctx: Any, surface: Any) -> tuple[dict, dict, list]:
     hub, eye = Hub(ctx.engine, ctx.library, surface), Eye()
     session = eye.session = Session(eye, hub, Strip(), surface, ctx.library, "bench")
-    session.controls = Controls(prompt="a smiling red fox", base=spec.id)
     pump = asyncio.create_task(session.pump())
     dab = await _hand(session, eye, INNER_DABS, wait=True)
     stroke = await _hand(session, eye, INNER_MOVES, wait=False)
