@@ -1,116 +1,21 @@
-// The live tab's page: wires the hand, the keys and the buttons to the paper, and the frames to the picture.
+// The live tab's page: pixels under the hand, and the picture that follows them.
 import { Hand } from './hand.js';
-import { Meter } from './meter.js';
 import { Paper, SIDE } from './paper.js';
-import { pictureIn, place, readPicture } from './pictures.js';
-import { clientName, loadCanvas, loadSettings, saveCanvas, saveSettings } from './store.js';
-import { Strip } from './strip.js';
-import { View } from './view.js';
-import { Wire } from './wire.js';
+import { place, readPicture } from './pictures.js';
+import { Stage } from './stage.js';
 
-const SAVE_MS = 250;
-const CALM_MS = 250;
-const NOTICE_MS = 9000;
+class Live extends Stage {
+  get places() { return { socket: 'studio/live/socket', settings: 'onestroke.live', database: 'onestroke', meter: '#os-meter' }; }
 
-class Live {
-  /** element: the stage; server: Gradio's server functions; config: {names, sent, defaults, bases, receivers}; changed(): settings must be shown anew; send({client, frame, to}). */
-  constructor({ element, server, config, changed, send }) {
-    Object.assign(this, { element, config, shown: changed, send });
-    this.client = clientName();
-    this.find = (selector) => element.querySelector(selector);
-    this.paper = new Paper(this.find('.os-canvas'), (box) => this.drawn(box));
-    this.view = new View(this.find('.os-paper'), this.paper.canvas, (zoom) => this.zoomed(zoom));
-    this.wire = new Wire(this.paper, () => server.mint(), this.client, {
-      state: (state, reason) => this.state(state, reason), frame: (header, blob) => this.frame(header, blob), message: (m) => this.message(m),
-    });
-    this.meter = new Meter(document.querySelector('#os-meter'));
-    this.strip = new Strip(this.find('.os-strip'), { select: (frame) => this.look(frame), keep: (frame) => this.keep(frame) });
-    this.hand = new Hand(this);
-    this.picture = this.find('.os-picture').getContext('2d', { alpha: false });
-    this.settings = { ...config.defaults };
-    this.newest = 0;
-    this.offerSends(config.receivers ?? []);
-    this.listen();
-  }
+  get titles() { return { draw: 'Following your drawing', text: 'Following your words' }; }
 
-  /** A button for every tab that takes pictures. */
-  offerSends(receivers) {
-    this.find('.os-sends').replaceChildren(...receivers.map(({ id, title }) => {
-      const button = document.createElement('button');
-      Object.assign(button, { type: 'button', className: 'os-act', textContent: `To ${title}` });
-      button.dataset.send = id;
-      return button;
-    }));
-  }
+  makePaper(canvas, changed) { return new Paper(canvas, changed); }
 
-  async start() {
-    const saved = loadSettings();
-    if (this.config.bases.includes(saved.base)) {
-      this.settings = { ...this.settings, ...Object.fromEntries(Object.entries(saved).filter(([name]) => this.config.names.includes(name))) };
-    }
-    this.wire.settings = this.forServer;
-    const image = await loadCanvas(this.client).catch(() => undefined);
-    if (image) this.paper.adopt(image);
-    this.shown();
-    await this.wire.connect();
-  }
+  makeHand() { return new Hand(this); }
 
-  listen() {
-    const actions = {
-      undo: () => this.paper.undo(), redo: () => this.paper.redo(), clear: () => this.paper.clear(), fit: () => this.view.reset(),
-      load: () => this.find('.os-file').click(), keep: () => this.keep(this.strip.current), restore: () => this.restore(), take: () => this.take(),
-      newest: () => this.strip.select(null),
-    };
-    this.actions = actions;
-    this.element.addEventListener('click', ({ target }) => {
-      const action = target.closest('[data-do]')?.dataset.do;
-      if (action) actions[action]();
-      const to = target.closest('[data-send]')?.dataset.send;
-      if (to && this.strip.current) this.send({ client: this.client, frame: this.strip.current.id, to });
-    });
-    this.find('.os-file').addEventListener('change', (e) => { this.load(e.target.files[0]); e.target.value = ''; });
-    addEventListener('paste', (e) => this.pasted(e));
-    this.element.addEventListener('dragover', (e) => { e.preventDefault(); this.element.classList.add('is-dropping'); });
-    this.element.addEventListener('dragleave', () => this.element.classList.remove('is-dropping'));
-    this.element.addEventListener('drop', (e) => { e.preventDefault(); this.element.classList.remove('is-dropping'); this.load(pictureIn(e.dataTransfer)); });
-    addEventListener('pagehide', () => this.save());
-  }
+  record() { return { image: this.paper.read() }; }
 
-  // ---- the drawing
-
-  drawn(box) {
-    this.wire.change(box, this.hand.now ?? performance.now());
-    if (this.strip.selected) this.strip.select(null);
-    if (this.paper.stroke) return;
-    this.wire.flush();
-    this.settled();
-  }
-
-  /** No stroke is running: the undo buttons and the stored copy follow. */
-  settled() {
-    this.find('[data-do=undo]').disabled = !this.paper.past.length;
-    this.find('[data-do=redo]').disabled = !this.paper.future.length;
-    this.element.classList.toggle('is-blank', this.paper.blank);
-    clearTimeout(this.saving);
-    this.saving = setTimeout(() => this.save(), SAVE_MS);
-    this.working();
-  }
-
-  save() {
-    if (this.paper.stroke) return;
-    saveCanvas(this.client, this.paper.read()).catch(() => this.notice('This browser keeps no data, so a reload would lose the drawing.', 'warn'));
-  }
-
-  zoomed(zoom) {
-    this.find('.os-zoom').textContent = `${Math.round(zoom * 100)}%`;
-  }
-
-  pasted(e) {
-    const file = pictureIn(e.clipboardData);
-    if (!file || e.defaultPrevented) return;
-    e.preventDefault();
-    this.load(file);
-  }
+  adopt({ image }) { this.paper.adopt(image); }
 
   async load(file) {
     if (!file) return;
@@ -125,139 +30,10 @@ class Live {
     }
   }
 
-  // ---- settings: Gradio's controls -> here -> server, and back after a restore
-
-  /** values in the order of config.names, as Gradio hands them over. */
-  change(values) {
-    const given = Object.fromEntries(this.config.names.map((name, i) => [name, values[i]]).filter(([, value]) => value !== null && value !== undefined));
-    this.settings = { ...this.settings, ...given };
-    saveSettings(this.settings);
-    this.tell();
-  }
-
-  /** The settings that decide a picture; the rest is the page's own business. */
-  get forServer() { return Object.fromEntries(this.config.sent.map((name) => [name, this.settings[name]])); }
-
-  tell() { if (this.wire.set(this.forServer, performance.now())) this.working(); }
-
-  values() { return this.config.names.map((name) => this.settings[name]); }
-
-  rollSeed() {
-    this.settings = { ...this.settings, seed: Math.floor(Math.random() * 2 ** 31) };
-    this.tell();
-    this.shown();
-  }
-
-  // ---- frames
-
-  frame(header, blob) {
-    const received = performance.now();
-    if (header.t === 'canvas') { this.putBack(header, blob); return; }
-    this.strip.add(header, blob);
-    if (header.t === 'past') return;
-    if (this.pending) this.wire.send({ t: 'ack' });
-    this.pending = { header, blob, received };
-    this.show();
-  }
-
-  async show() {
-    if (this.showing) return;
-    this.showing = true;
-    while (this.pending) {
-      const { header, blob, received } = this.pending;
-      this.pending = null;
-      try {
-        if (header.seq >= this.newest) await this.put(header, blob, received);
-      } catch {
-        this.notice('A frame arrived damaged; the next one replaces it.', 'warn');
-      } finally {
-        this.wire.send({ t: 'ack' });
-      }
-    }
-    this.showing = false;
-  }
-
-  async put(header, blob, received) {
-    const bitmap = await createImageBitmap(blob);
-    this.newest = header.seq;
-    if (!this.strip.selected) this.paint(bitmap);
-    bitmap.close();
-    const times = this.wire.answered(header.seq);
-    requestAnimationFrame(() => {
-      const painted = performance.now();
-      this.meter.tick(painted);
-      const row = times && header.kind === 'preview' ? this.meter.add({ ...times, received, painted, ms: header.ms }) : null;
-      this.element.dispatchEvent(new CustomEvent('os-frame', { detail: { header, painted, row, since: times?.since } }));
-    });
-    this.element.dataset.frame = header.id;
-    this.element.dataset.mode = header.mode;
-    this.told(header);
-  }
-
-  told(header) {
-    const text = { draw: 'Following your drawing', text: 'Following your words' }[header.mode];
-    this.caption = header.kind === 'refine' ? `${text} · refined in ${header.steps} steps` : text;
-    this.entitle();
-    this.element.classList.add('has-picture');
-    this.working();
-    if (header.notes.length) this.notice(header.notes.join(' '), 'info', { lasting: true });
-    else if (this.lasting) this.notice('');
-  }
-
-  entitle() {
-    const title = this.strip.selected ? 'An earlier frame · Esc for the newest' : this.caption ?? '', place = this.find('.os-mode');
-    if (place.textContent !== title) place.textContent = title;
-  }
-
-  paint(bitmap) {
-    const { canvas } = this.picture;
-    if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) [canvas.width, canvas.height] = [bitmap.width, bitmap.height];
-    this.picture.drawImage(bitmap, 0, 0);
-  }
-
-  /** Look at an earlier frame, or (null) at the newest again. */
-  async look(frame) {
-    this.entitle();
-    const blob = (frame ?? this.strip.newest)?.blob;
-    if (!blob) return;
-    const bitmap = await createImageBitmap(blob);
-    if (this.strip.selected === frame) this.paint(bitmap);
-    bitmap.close();
-  }
-
-  message(m) {
-    const acts = {
-      error: () => { this.wire.answered(m.seq); this.notice(m.message, 'error', { lasting: true }); },
-      same: () => this.wire.answered(m.seq),
-      rest: () => this.strip.mark(m.frame, { settled: true }),
-      gone: () => this.strip.remove(m.frames),
-      pinned: () => { this.strip.mark(m.frame, { kept: true }); this.kept(m); },
-    };
-    acts[m.t]?.();
-    this.working();
-  }
-
-  // ---- what can be done with a frame
-
-  keep(frame) { if (frame) this.wire.send({ t: 'pin', frame: frame.id }); }
-
-  restore() { if (this.strip.current) this.wire.send({ t: 'restore', frame: this.strip.current.id }); }
-
-  kept({ item }) {
-    const link = document.createElement('a');
-    Object.assign(link, { href: new URL(`studio/library/${item}.png`, document.baseURI), download: `onestroke-${item}.png`, textContent: 'Save a copy' });
-    this.notice('Kept in your library, with everything needed to make it again. ', 'done', { link });
-  }
-
-  async putBack({ settings }, blob) {
+  async redraw(header, blob) {
     const bitmap = await createImageBitmap(blob);
     this.paper.replace((ink) => ink.drawImage(bitmap, 0, 0));
     bitmap.close();
-    this.settings = { ...this.settings, ...settings };
-    this.tell();
-    saveSettings(this.settings);
-    this.shown();
-    this.notice('Back at that frame: its drawing, words and seed.', 'done');
   }
 
   /** Pull the generated picture onto the canvas. */
@@ -267,41 +43,6 @@ class Live {
     const bitmap = await createImageBitmap(frame.blob);
     this.paper.replace((ink) => { ink.imageSmoothingQuality = 'high'; ink.drawImage(bitmap, 0, 0, SIDE, SIDE); });
     bitmap.close();
-  }
-
-  // ---- telling
-
-  state(state, reason) {
-    this.connection = state;
-    if (state === 'live') { this.newest = 0; this.strip.clear(); }          // the server now sends the frames it still has
-    if (state === 'full') this.notice(reason, 'error');
-    this.working();
-  }
-
-  /** The lamp beside the picture: at once when there is something to wait for, calmly when there is not. */
-  working() {
-    const lamp = this.connection !== 'live' ? 'off' : this.wire.waiting ? 'busy' : 'ready';
-    if (lamp === this.lamp) return;
-    this.lamp = lamp;
-    clearTimeout(this.lampTimer);
-    this.lampTimer = setTimeout(() => this.light(lamp), lamp === 'ready' ? CALM_MS : 0);
-  }
-
-  light(lamp) {
-    this.element.dataset.state = lamp;
-    const busy = this.element.classList.contains('has-picture') ? 'Painting' : 'Waking the model';
-    this.find('.os-state').textContent = { busy, ready: 'Up to date', off: this.connection === 'full' ? 'Studio is full' : 'Connecting' }[lamp];
-  }
-
-  /** A sentence at the foot of the page. lasting: about the frame, so the next frame ends it; else it goes by itself. */
-  notice(text, kind = '', { link = null, lasting = false } = {}) {
-    const box = this.find('.os-notice');
-    clearTimeout(this.noticeTimer);
-    this.lasting = lasting;
-    box.className = `os-notice is-${kind || 'none'}`;
-    box.querySelector('.os-notice-text').textContent = text;
-    box.querySelector('.os-notice-link').replaceChildren(...(link ? [link] : []));
-    if (text && !lasting) this.noticeTimer = setTimeout(() => this.notice(''), NOTICE_MS);
   }
 }
 

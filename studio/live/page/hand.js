@@ -1,6 +1,5 @@
 // The hand on the canvas: pen, mouse, fingers and keys, and the tool they hold.
-const TOOLS = { b: 'brush', e: 'eraser', f: 'fill', i: 'pick' };
-const SIZE = { min: 1, max: 120 };
+// Grip knows pointers and keys; Hand is the live tab's, with its brush, fill and colours.
 const WHEEL_ZOOM = 1.0015;
 const MOVE = 'onpointerrawupdate' in window && isSecureContext ? 'pointerrawupdate' : 'pointermove';
 
@@ -9,35 +8,39 @@ const typing = () => {
   return el?.isContentEditable || el?.tagName === 'TEXTAREA' || el?.tagName === 'SELECT' || (el?.tagName === 'INPUT' && !['range', 'color', 'checkbox', 'radio', 'button'].includes(el.type));
 };
 
-export class Hand {
+export class Grip {
   constructor(live) {
-    Object.assign(this, { live, paper: live.paper, view: live.view, frame: live.find('.os-paper'), ring: live.find('.os-ring') });
-    this.tool = 'brush';
+    Object.assign(this, { live, paper: live.paper, view: live.view, frame: live.find('.os-paper'), ring: live.find('.os-ring'), size: live.find('.os-size') });
+    this.tool = Object.values(this.tools)[0];
     this.fingers = new Map();
     this.now = undefined;
     this.knobs();
     this.pointer();
     this.keyboard();
-    this.hold('brush');
+    this.hold(this.tool);
   }
 
-  get brush() {
-    return { color: this.tool === 'eraser' ? '#ffffff' : this.color.value, size: Number(this.size.value), hardness: Number(this.hardness.value) / 100 };
-  }
+  // ---- what a tab's hand says of itself
+
+  /** Key -> tool; the first is held at the start. */
+  get tools() { return {}; }
+  /** Tools that show a ring of their size. */
+  get round() { return []; }
+  get step() { return 3; }
+  get brush() { return { size: Number(this.size.value) }; }
+  /** The tool touches the paper. */
+  apply() {}
+  /** A key that is the tab's own; true = it was one. */
+  shortcut() { return false; }
 
   // ---- tools
 
   knobs() {
-    const { find } = this.live;
-    [this.size, this.hardness, this.color] = ['.os-size', '.os-hardness', '.os-color'].map(find);
-    this.color.addEventListener('input', () => this.inkWith(this.color.value));
     this.size.addEventListener('input', () => this.drawRing());
     this.live.element.addEventListener('click', ({ target }) => {
-      const { tool, ink } = target.closest('[data-tool], [data-ink]')?.dataset ?? {};
+      const tool = target.closest('[data-tool]')?.dataset.tool;
       if (tool) this.hold(tool);
-      if (ink) this.inkWith(ink);
     });
-    this.inkWith(this.color.value);
   }
 
   hold(tool) {
@@ -47,15 +50,8 @@ export class Hand {
     this.drawRing();
   }
 
-  inkWith(color) {
-    this.color.value = color;
-    this.color.parentElement.style.setProperty('--ink', color);
-    for (const swatch of this.live.element.querySelectorAll('[data-ink]')) swatch.setAttribute('aria-pressed', String(swatch.dataset.ink === color));
-    if (this.tool === 'eraser' || this.tool === 'pick') this.hold('brush');
-  }
-
   resize(by) {
-    this.size.value = Math.min(SIZE.max, Math.max(SIZE.min, Number(this.size.value) + by));
+    this.size.value = Number(this.size.value) + by;                         // the slider keeps to its own ends
     this.drawRing();
   }
 
@@ -81,15 +77,6 @@ export class Hand {
     if (this.spaceHeld || e.button === 1) { this.panning = e; return; }
     const [x, y] = this.view.point(e);
     this.at(e, () => this.apply(x, y, e));
-  }
-
-  apply(x, y, e) {
-    if (e.altKey || this.tool === 'pick') this.inkWith(this.paper.colorAt(x, y));
-    else if (this.tool === 'fill') this.paper.fill(x, y, this.color.value);
-    else {
-      if (!this.live.settings.lock) this.live.rollSeed();
-      this.paper.begin(x, y, this.brush, pressure(e));
-    }
   }
 
   move(e) {
@@ -131,7 +118,7 @@ export class Hand {
   drawRing(e) {
     const r = this.ring, size = Math.max(3, this.brush.size * this.view.scale);
     r.style.width = r.style.height = `${size}px`;
-    r.hidden = e ? e.pointerType === 'touch' || !['brush', 'eraser'].includes(this.tool) : r.hidden;
+    r.hidden = e ? e.pointerType === 'touch' || !this.round.includes(this.tool) : r.hidden;
     if (!e) return;
     const box = this.frame.getBoundingClientRect();
     r.style.transform = `translate(${e.clientX - box.left - size / 2}px, ${e.clientY - box.top - size / 2}px)`;
@@ -151,9 +138,10 @@ export class Hand {
       const action = { z: e.shiftKey ? 'redo' : 'undo', y: 'redo' }[key];
       if (!action) return;
       actions[action]();
-    } else if (TOOLS[key]) this.hold(TOOLS[key]);
-    else if (key === '[' || key === ']') this.resize(key === ']' ? 3 : -3);
+    } else if (this.tools[key]) this.hold(this.tools[key]);
+    else if (key === '[' || key === ']') this.resize(key === ']' ? this.step : -this.step);
     else if (key === '0') this.view.reset();
+    else if (this.shortcut(e.key)) ;                                          // done
     else if (key === 'escape') actions.newest();
     else if (e.code === 'Space' && (this.frame.matches(':hover') || document.activeElement === this.frame)) this.space(true);
     else return;
@@ -167,4 +155,41 @@ export class Hand {
 }
 
 /** How wide the brush is for this touch, 1 = its set size; only a pen has a say. */
-const pressure = (e) => (e.pointerType === 'pen' && e.pressure > 0 ? 0.15 + 1.2 * e.pressure : 1);
+export const pressure = (e) => (e.pointerType === 'pen' && e.pressure > 0 ? 0.15 + 1.2 * e.pressure : 1);
+
+export class Hand extends Grip {
+  get tools() { return { b: 'brush', e: 'eraser', f: 'fill', i: 'pick' }; }
+
+  get round() { return ['brush', 'eraser']; }
+
+  get brush() {
+    return { color: this.tool === 'eraser' ? '#ffffff' : this.color.value, size: Number(this.size.value), hardness: Number(this.hardness.value) / 100 };
+  }
+
+  knobs() {
+    [this.hardness, this.color] = ['.os-hardness', '.os-color'].map(this.live.find);
+    super.knobs();
+    this.color.addEventListener('input', () => this.inkWith(this.color.value));
+    this.live.element.addEventListener('click', ({ target }) => {
+      const ink = target.closest('[data-ink]')?.dataset.ink;
+      if (ink) this.inkWith(ink);
+    });
+    this.inkWith(this.color.value);
+  }
+
+  inkWith(color) {
+    this.color.value = color;
+    this.color.parentElement.style.setProperty('--ink', color);
+    for (const swatch of this.live.element.querySelectorAll('[data-ink]')) swatch.setAttribute('aria-pressed', String(swatch.dataset.ink === color));
+    if (this.tool === 'eraser' || this.tool === 'pick') this.hold('brush');
+  }
+
+  apply(x, y, e) {
+    if (e.altKey || this.tool === 'pick') this.inkWith(this.paper.colorAt(x, y));
+    else if (this.tool === 'fill') this.paper.fill(x, y, this.color.value);
+    else {
+      if (!this.live.settings.lock) this.live.rollSeed();
+      this.paper.begin(x, y, this.brush, pressure(e));
+    }
+  }
+}

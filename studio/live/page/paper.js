@@ -27,7 +27,8 @@ function crop(image, [x, y, w, h]) {
 
 const rgb = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
 
-export class Paper {
+/** White paper of SIDE x SIDE pixels under a round pen. */
+export class Surface {
   /** changed(box) is called after every change of pixels. */
   constructor(canvas, changed) {
     canvas.width = canvas.height = SIDE;
@@ -35,8 +36,6 @@ export class Paper {
     this.changed = changed;
     this.ink = canvas.getContext('2d', { willReadFrequently: true });
     this.ink.lineCap = this.ink.lineJoin = 'round';
-    this.past = [];
-    this.future = [];
     this.stroke = null;
     this.paint(WHOLE, PAPER);
   }
@@ -48,6 +47,23 @@ export class Paper {
   }
 
   read([x, y, w, h] = WHOLE) { return this.ink.getImageData(x, y, w, h); }
+
+  line(x0, y0, x, y, width, color) {
+    this.ink.strokeStyle = color;
+    this.ink.lineWidth = width;
+    this.ink.beginPath();
+    this.ink.moveTo(x0, y0);
+    this.ink.lineTo(x + 0.01, y);
+    this.ink.stroke();
+  }
+}
+
+export class Paper extends Surface {
+  constructor(canvas, changed) {
+    super(canvas, changed);
+    this.past = [];
+    this.future = [];
+  }
 
   get blank() { return new Uint32Array(this.read().data.buffer).every((v) => v === 0xffffffff); }
 
@@ -63,21 +79,12 @@ export class Paper {
     const s = this.stroke;
     const width = Math.max(0.7, s.brush.size * pressure);
     if (s.stamp) this.stampAlong(s, x, y, width);
-    else this.line(s, x, y, width);
+    else this.line(s.x, s.y, x, y, width, s.brush.color);
     const reach = width / 2 + 2;
     const box = [Math.min(s.x, x) - reach, Math.min(s.y, y) - reach, Math.max(s.x, x) + reach, Math.max(s.y, y) + reach];
     [s.x, s.y] = [x, y];
     s.box = union(s.box, box);
     this.changed(box);
-  }
-
-  line(s, x, y, width) {
-    this.ink.strokeStyle = s.brush.color;
-    this.ink.lineWidth = width;
-    this.ink.beginPath();
-    this.ink.moveTo(s.x, s.y);
-    this.ink.lineTo(x + 0.01, y);
-    this.ink.stroke();
   }
 
   stampAlong(s, x, y, width) {

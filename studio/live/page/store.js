@@ -1,5 +1,5 @@
-// What a reload or crash must not lose: the canvas (IndexedDB) and the settings (localStorage), per page and as "the last one".
-const DB = 'onestroke', CANVASES = 'canvases', SETTINGS = 'onestroke.live', KEEP = 4;
+// What a reload or crash must not lose: the drawing (IndexedDB) and the settings (localStorage), per page and as "the last one".
+const CANVASES = 'canvases', KEEP = 4;
 
 /** This page's secret name; it survives a reload, not a new window. */
 export function clientName() {
@@ -11,43 +11,48 @@ export function clientName() {
   return name;
 }
 
-export function loadSettings() {
-  try {
-    return JSON.parse(sessionStorage.getItem(SETTINGS) ?? localStorage.getItem(SETTINGS)) ?? {};
-  } catch {
-    return {};
+/** places: {database: its name in IndexedDB, settings: their name in the browser's storage}. */
+export class Store {
+  constructor({ database, settings }) { Object.assign(this, { name: database, place: settings }); }
+
+  get settings() {
+    try {
+      return JSON.parse(sessionStorage.getItem(this.place) ?? localStorage.getItem(this.place)) ?? {};
+    } catch {
+      return {};
+    }
+  }
+
+  set settings(values) {
+    const text = JSON.stringify(values);
+    sessionStorage.setItem(this.place, text);
+    localStorage.setItem(this.place, text);
+  }
+
+  /** What this page saved, or else the newest of any page; undefined when there is nothing. */
+  async load(client) {
+    const shelf = (await this.open()).transaction(CANVASES).objectStore(CANVASES);
+    const all = await answer(shelf.getAll());
+    const newest = all.sort((a, b) => b.at - a.at)[0];
+    return all.find((entry) => entry.client === client) ?? newest;
+  }
+
+  /** record: an object of what can be cloned. */
+  async save(client, record) {
+    const shelf = (await this.open()).transaction(CANVASES, 'readwrite').objectStore(CANVASES);
+    shelf.put({ ...record, client, at: Date.now() });
+    const all = (await answer(shelf.getAll())).sort((a, b) => b.at - a.at);
+    for (const old of all.slice(KEEP)) shelf.delete(old.client);
+  }
+
+  open() {
+    const request = indexedDB.open(this.name, 1);
+    request.onupgradeneeded = () => request.result.createObjectStore(CANVASES, { keyPath: 'client' });
+    return answer(request);
   }
 }
-
-export function saveSettings(settings) {
-  const text = JSON.stringify(settings);
-  sessionStorage.setItem(SETTINGS, text);
-  localStorage.setItem(SETTINGS, text);
-}
-
-const database = () => new Promise((resolve, reject) => {
-  const request = indexedDB.open(DB, 1);
-  request.onupgradeneeded = () => request.result.createObjectStore(CANVASES, { keyPath: 'client' });
-  request.onsuccess = () => resolve(request.result);
-  request.onerror = () => reject(request.error);
-});
 
 const answer = (request) => new Promise((resolve, reject) => {
   request.onsuccess = () => resolve(request.result);
   request.onerror = () => reject(request.error);
 });
-
-/** The canvas of this page, or else the newest of any; undefined when there is none. */
-export async function loadCanvas(client) {
-  const shelf = (await database()).transaction(CANVASES).objectStore(CANVASES);
-  const all = await answer(shelf.getAll());
-  const newest = all.sort((a, b) => b.at - a.at)[0];
-  return (all.find((entry) => entry.client === client) ?? newest)?.image;
-}
-
-export async function saveCanvas(client, image) {
-  const shelf = (await database()).transaction(CANVASES, 'readwrite').objectStore(CANVASES);
-  shelf.put({ client, image, at: Date.now() });
-  const all = (await answer(shelf.getAll())).sort((a, b) => b.at - a.at);
-  for (const old of all.slice(KEEP)) shelf.delete(old.client);
-}

@@ -2,8 +2,9 @@
 const MAX_ZOOM = 12;
 
 export class View {
-  constructor(frame, canvas, changed) {
-    Object.assign(this, { frame, canvas, changed });
+  /** moved: what the zoom moves, the canvas itself or a sheet with the canvas on it. */
+  constructor(frame, canvas, changed, moved = canvas) {
+    Object.assign(this, { frame, canvas, changed, moved });
     this.reset();
   }
 
@@ -40,7 +41,7 @@ export class View {
     const { width, height } = this.frame.getBoundingClientRect();
     this.x = Math.min(0, Math.max(width * (1 - this.zoom), this.x));
     this.y = Math.min(0, Math.max(height * (1 - this.zoom), this.y));
-    this.canvas.style.transform = this.zoom === 1 ? '' : `translate(${this.x}px, ${this.y}px) scale(${this.zoom})`;
+    this.moved.style.transform = this.zoom === 1 ? '' : `translate(${this.x}px, ${this.y}px) scale(${this.zoom})`;
     this.changed?.(this.zoom);
   }
 }

@@ -5,17 +5,17 @@ const BUFFER_BYTES = 128 * 1024;
 const RETRY_MS = [250, 5000];
 const FULL = 4429;
 
-const address = (token, client) => {
-  const url = new URL('studio/live/socket', document.baseURI);
+const address = (path, token, client) => {
+  const url = new URL(path, document.baseURI);
   url.protocol = url.protocol.replace('http', 'ws');
   url.search = new URLSearchParams({ token, client });
   return url;
 };
 
 export class Wire {
-  /** paper: what to send; mint(): a token; client: this page's secret name; on: {state, frame, message}. */
-  constructor(paper, mint, client, on) {
-    Object.assign(this, { paper, mint, client, on });
+  /** path: of the socket; paper: what to send; mint(): a token; client: this page's secret name; on: {state, frame, message, numbered, opened}. */
+  constructor(path, paper, mint, client, on) {
+    Object.assign(this, { path, paper, mint, client, on });
     this.socket = null;
     this.box = null;
     this.boxSince = 0;
@@ -37,12 +37,13 @@ export class Wire {
   }
 
   join(token) {
-    const socket = this.socket = new WebSocket(address(token, this.client));
+    const socket = this.socket = new WebSocket(address(this.path, token, this.client));
     socket.binaryType = 'arraybuffer';
     socket.onopen = () => {
       this.retry = RETRY_MS[0];
       this.on.state('live');
       this.sendSettings(performance.now());
+      this.on.opened();
       this.box = [0, 0, this.paper.canvas.width, this.paper.canvas.height];
       this.boxSince = performance.now();
       this.flush();
@@ -87,6 +88,7 @@ export class Wire {
   number(since) {
     this.seq += 1;
     this.sent.set(this.seq, { since, sent: performance.now() });
+    this.on.numbered(this.seq);
     return this.seq;
   }
 
@@ -101,6 +103,8 @@ export class Wire {
   sendSettings(since) { this.send({ t: 'set', settings: this.settings, seq: this.open ? this.number(since) : 0 }); }
 
   send(message) { if (this.open) this.socket.send(JSON.stringify(message)); }
+
+  sendBytes(bytes) { if (this.open) this.socket.send(bytes); }
 
   /** The oldest input answered by a frame of `seq`: {since, sent}, or undefined when it was counted before. */
   answered(seq) {
