@@ -15,7 +15,7 @@ from studio.live.surface import Render
 from studio.sketch.controls import SketchControls
 from studio.sketch.inks import BLOCK, Drawn, lines_of, separate
 
-CONTROLS = ("scribble", "softedge", "lineart", "canny", "lineart_anime", "mlsd")    # what can obey lines, the best first
+CONTROLS = ("scribble", "sketch", "softedge", "lineart", "canny", "lines")     # what can obey lines, the best first
 
 
 @dataclass(frozen=True)
