@@ -21,7 +21,7 @@ from models import pixels
 from models.catalog import Catalog, index_of, styled
 from models.contracts import Base, Cancel, Hooks, Plan, Progress, Step, ignore_progress, merge_extra, never_cancel
 from models.devices import describe, is_out_of_memory, pick_device
-from models.errors import Cancelled, StudioError
+from models.errors import BadInput, Cancelled, StudioError
 from models.job import AdapterUse, Extent, Job, Result, Timings
 from models.memory import Resident
 from models.registry import Registry
@@ -140,7 +140,10 @@ class Engine:
         return self._hand.submit(work).result()
 
     def look(self, percept_id: str, rgb: np.ndarray, session: str = "") -> np.ndarray:
-        """What a percept sees in a picture, uint8 [H, W, 3] -> uint8 [H, W], in a turn of its own. Raises StudioError."""
+        """The lines a percept sees in a picture, uint8 [H, W, 3] -> uint8 [H, W], in a turn of its own. Raises StudioError."""
+        if self.catalog.percept(percept_id).spec.sees != "lines":
+            raise BadInput(f'"{percept_id}" finds no lines in a picture.', "Choose an annotator.")
+
         def seen() -> np.ndarray:
             with self.registry.percept(percept_id) as percept, torch.inference_mode():
                 picture = pixels.to_tensor(pixels.Picture.from_array(rgb), self.registry.device.name)

@@ -105,9 +105,10 @@ class AdapterSpec:
 
 @dataclass(frozen=True)
 class PerceptSpec:
-    """A network that looks instead of paints."""
+    """A network that looks instead of paints. `sees`: "lines" [B, 1, H, W] in [0, 1], or "likeness", unit vectors [B, D]."""
     id: str
     title: str
     files: tuple[WeightFile, ...]
     bytes: int
     licence: str = ""
+    sees: str = "lines"

@@ -12,11 +12,12 @@ import torch
 
 from models.catalog import Catalog
 from models.engine import Engine, open_engine
-from models.errors import MissingWeights
+from models.errors import BadInput, MissingWeights
 from models.percepts import _shared
 
 pytestmark = pytest.mark.render
-SPECS = Catalog().percepts
+EVERY = Catalog().percepts
+SPECS = {id: spec for id, spec in EVERY.items() if spec.sees == "lines"}
 WITH_WEIGHTS = [id for id, spec in SPECS.items() if spec.files]
 MEASURES = [(1, 64, 64), (2, 50, 83), (1, 7, 300)]
 
@@ -53,10 +54,10 @@ def test_specs_are_read_without_weights_and_without_slow_imports() -> None:
     code = ("import sys; from models.catalog import Catalog; print(len(Catalog().percepts), "
             "[m for m in ('controlnet_aux', 'torchvision', 'timm', 'skimage', 'scipy', 'diffusers') if m in sys.modules])")
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).resolve().parents[2])
-    assert out.stdout.strip() == f"{len(SPECS)} []" and len(SPECS) >= 5
+    assert out.stdout.strip() == f"{len(EVERY)} []" and len(SPECS) >= 5
 
 
-@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@pytest.mark.parametrize("spec", EVERY.values(), ids=EVERY)
 def test_specs_are_consistent(spec) -> None:
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]*", spec.id) and spec.title and spec.licence
     assert spec.bytes > 100_000 if spec.files else spec.bytes == 0
@@ -85,12 +86,24 @@ def test_pictures_of_a_batch_do_not_know_each_other(engine: Engine, id: str) -> 
     assert (both - alone).abs().max() < 1e-3 and (both[0] != both[1]).any()
 
 
-@pytest.mark.parametrize("id", SPECS)
+@pytest.mark.parametrize("id", EVERY)
 def test_bytes_are_counted(engine: Engine, id: str) -> None:
     with engine.registry.percept(id) as percept:
         assert percept.spec.id == id
-        assert percept.bytes_resident() == SPECS[id].bytes
-    assert {r.id: r.bytes for r in engine.registry.resident()}[id] == SPECS[id].bytes
+        assert percept.bytes_resident() == EVERY[id].bytes
+    assert {r.id: r.bytes for r in engine.registry.resident()}[id] == EVERY[id].bytes
+
+
+@pytest.mark.parametrize("id", [id for id, spec in EVERY.items() if spec.sees == "likeness"])
+@pytest.mark.parametrize("measure", MEASURES, ids=str)
+def test_a_likeness_is_one_unit_vector_a_picture_and_the_same_every_time(engine: Engine, id: str, measure: tuple[int, int, int]) -> None:
+    rgb = picture(*measure)
+    with engine.registry.percept(id) as percept:
+        seen, alone = percept.look(rgb), torch.cat([percept.look(one[None]) for one in rgb])
+        assert seen.ndim == 2 and len(seen) == len(rgb) and torch.equal(percept.look(rgb), seen)
+    assert torch.allclose(seen.norm(dim=1), torch.ones(len(rgb)), atol=1e-5) and (seen - alone).abs().max() < 1e-3
+    with pytest.raises(BadInput, match="annotator"):
+        engine.look(id, np.zeros((16, 16, 3), np.uint8))
 
 
 @pytest.mark.parametrize("id", SPECS)
