@@ -225,6 +225,23 @@ def rgba(s: Settings) -> None:
               s.command, s.on)
 
 
+def retrieval(s: Settings) -> None:
+    """Train Find by sketch (--minutes for the tower), compare and score it, and build the index that ships."""
+    from models.lab.drawings import read_drawings
+    from models.lab.retrieval import run_retrieval
+    print(run_retrieval(read_drawings(s.data), s.data, s.minutes, f"`{s.command}`"))
+    bundle(s)
+
+
+def bundle(s: Settings) -> None:
+    """Paint and index the pictures that ship with Find by sketch: after every training of the student or of the retrieval tower."""
+    from models.lab.bundle import run_bundle
+    from models.lab.drawings import read_drawings
+    from models.lab.export import EMBEDDED
+    from models.lab.painter import Painter
+    print(f"{run_bundle(read_drawings(s.data)[0], Painter(device=s.on).paint, EMBEDDED / 'student.safetensors')} pictures in the index")
+
+
 def embedded(s: Settings) -> None:
     """Everything, resumable: data, decoder (12 % of the minutes), teacher (58 %), student (30 %), scores."""
     data(s)
@@ -235,7 +252,8 @@ def embedded(s: Settings) -> None:
 
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
-    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, sheet, style, scribble, image_prompt, rgba, embedded)}
+    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores,
+                            sheet, style, scribble, image_prompt, rgba, retrieval, bundle, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:
