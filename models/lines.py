@@ -20,10 +20,11 @@ _RING_BITS = np.array([[128, 1, 2], [64, 0, 4], [32, 16, 8]], np.float32)     # 
 _RING_COUNT = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.float32)
 
 
-def edges(rgb: np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] -> bool [H, W], one pixel wide: where any colour channel jumps (Canny 1986), thinned."""
+def edges(rgb: np.ndarray, high: int = HIGH) -> np.ndarray:
+    """uint8 [H, W, 3] -> bool [H, W], one pixel wide: where any colour channel jumps (Canny 1986), thinned. `high`: the upper
+    threshold; the lower one follows it."""
     soft = cv2.GaussianBlur(np.ascontiguousarray(rgb), (0, 0), 1.2)
-    seen = np.maximum.reduce([cv2.Canny(np.ascontiguousarray(soft[..., c]), LOW, HIGH) for c in range(3)])
+    seen = np.maximum.reduce([cv2.Canny(np.ascontiguousarray(soft[..., c]), high * LOW // HIGH, high) for c in range(3)])
     return thinned(cv2.dilate(seen, np.ones((3, 3), np.uint8)) > 0)
 
 

@@ -57,7 +57,8 @@ def test_adding_leaves_the_file_where_it_is(home: Path, tmp_path: Path, capsys: 
 
 
 @pytest.mark.parametrize("words,says", [
-    (("lst",), "Commands: list, add, convert, remove, verify"), (("list", "--kind", "lroa"), "known: base, lora"), (("add", "nothing.safetensors"), "cannot be read"),
+    (("lst",), "Commands: list, add, convert, remove, verify"), (("list", "--kind", "lroa"), "known: base, lora"),
+    (("add", "nothing.safetensors"), "cannot be read"),
     (("remove", "nope"), "no model \"nope\""), (("remove", "embedded"), "belongs to the studio"), (("verify", "nope"), "no model \"nope\""),
     (("add",), "--download"), (("list", "--nope"), "--json"), (("add", "/", "--download"), "is no hub id")])
 def test_what_is_unknown_is_one_line_with_what_is_known(home: Path, capsys: pytest.CaptureFixture, words: tuple[str, ...], says: str) -> None:

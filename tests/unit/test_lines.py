@@ -73,3 +73,44 @@ def test_chamfer_is_the_distance_between_parallel_lines_and_tells_empty_from_equ
     one[20, 10:50], other[26, 10:50] = True, True
     assert lines.chamfer(one, one) == 0 and abs(lines.chamfer(one, other) - 6) < 0.3
     assert lines.chamfer(none, none) == 0 and lines.chamfer(one, none) == lines.chamfer(none, one) == np.hypot(64, 64)
+
+
+def test_a_line_goes_straight_on_where_another_meets_it() -> None:
+    """A slanted line of long steps, met from above: at the fork the last step alone would lead astray."""
+    thin = np.zeros((120, 200), bool)
+    for x in range(10, 190):
+        thin[60 + x // 8, x] = True
+    thin[20:60 + 100 // 8, 100] = True
+    strokes = lines.strokes_of(lines.thinned(thin))
+    assert len(strokes) == 2 and sorted(np.ptp(s[:, 0]) for s in strokes) == [0, 179]
+
+
+def test_ends_that_face_each_other_are_joined_and_others_are_not() -> None:
+    left, right = np.int32([(x, 50) for x in range(10, 48)]), np.int32([(x, 51) for x in range(52, 90)])
+    up, beside = np.int32([(50, y) for y in range(10, 47)]), np.int32([(x, 54) for x in range(10, 47)])
+    joined = lines.joined([left, up, right, beside])
+    assert len(joined) == 3 and np.ptp(joined[0][:, 0]) == 79 and len(joined[0]) == len(left) + len(right)
+    assert (np.abs(np.diff(joined[0], axis=0)).max(1) <= 5).all(), "in drawing order"
+    assert len(lines.joined([left, right], gap_px=3)) == 2
+    assert lines.joined([]) == [] and len(lines.joined([left])) == 1
+
+
+def test_joining_never_closes_a_ring_and_loses_no_point() -> None:
+    turn = np.linspace(0, 2 * np.pi, 5)
+    arcs = [np.int32(np.stack([100 + 60 * np.cos(a), 100 + 60 * np.sin(a)], 1))
+            for a in (np.linspace(start + 0.02, stop - 0.02, 80) for start, stop in zip(turn, turn[1:]))]
+    joined = lines.joined(arcs)
+    assert len(joined) == 1 and len(joined[0]) == sum(map(len, arcs))
+    assert sorted(map(tuple, joined[0])) == sorted(tuple(p) for arc in arcs for p in arc)
+
+
+def test_short_side_branches_are_cut_and_nothing_else() -> None:
+    thin = np.zeros((80, 200), bool)
+    thin[40, 10:190] = True
+    plain = thin.copy()
+    thin[35:40, 60] = thin[41:45, 120] = True
+    thin[10:40, 150] = True                          # long enough to be meant
+    thin[5, 5:9] = True                              # short, but not a branch of anything
+    cut = lines.pruned(thin, 8)
+    plain[10:40, 150] = plain[5, 5:9] = True
+    assert (cut == plain).all()
