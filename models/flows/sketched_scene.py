@@ -144,9 +144,11 @@ def own_canvas(lines: np.ndarray, side_px: int) -> np.ndarray:
     cut = np.pad(lines, pad)[y0 + pad:y1 + pad, x0 + pad:x1 + pad].astype(np.float32)
     shrinking = cut.shape[0] > side_px
     scaled = cv2.resize(cut, (side_px, side_px), interpolation=cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR)
-    thin = thinned(scaled >= (0.25 if shrinking else 0.5)).astype(np.uint8) * 255
+    bold = scaled >= (0.25 if shrinking else 0.5)
+    thin = thinned(bold)
+    thin = thin if thin.any() else bold              # a dot has no skeleton
     width = max(1, round(LINE_PX * side_px / 256))
-    thick = cv2.dilate(thin, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
+    thick = cv2.dilate(thin.astype(np.uint8) * 255, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width)))
     return np.repeat(cv2.GaussianBlur(thick, (0, 0), 0.5)[..., None], 3, 2)
 
 
@@ -236,10 +238,10 @@ def scene_words(placed: list[Placed], background: str) -> str:
 
 
 def where(alpha: np.ndarray) -> str:
-    """The place of a thing in thirds of the picture; "" for the middle."""
+    """The place of a thing in the picture; "" for the middle."""
     if not (alpha >= 0.5).any():
         return ""
     x0, y0, x1, y1 = box_of(alpha >= 0.5)
     across, down = (x0 + x1) / 2 / alpha.shape[1], (y0 + y1) / 2 / alpha.shape[0]
-    side = "on the left" if across < 1 / 3 else "on the right" if across > 2 / 3 else ""
-    return side or ("at the top" if down < 1 / 3 else "at the bottom" if down > 2 / 3 else "")
+    side = "on the left" if across < 0.4 else "on the right" if across > 0.6 else ""
+    return side or ("at the top" if down < 0.4 else "at the bottom" if down > 0.6 else "")
