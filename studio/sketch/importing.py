@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from models.errors import BadInput, StudioError
 from models.lines import joined, pruned, strokes_of, thinned
 from models.weights import locate
-from studio.sketch.scan import ink_of, lines_of, linked
+from studio.sketch.scan import ink_of, lines_of, linked, outlines_of
 
 CANVAS_PX = 512
 FINE = 2                                             # drawings are read at so many times the size of the canvas
@@ -28,6 +28,7 @@ MAX_STROKES = 2000
 FIRST = "lines"                                      # the annotator that needs nothing
 NEAR_PX = 0.6                                        # how far a stroke may stray from the line that was found, on the canvas
 SMOOTH_PX = 1.2
+BESIDE_PX, OUTLINED_SHARE = 3, 0.6                   # how far from an outline its sides are found; how much of what is found that must be
 FAN_PX = 10                                          # side branches that ridges have at the round end of a soft line
 UNREADABLE = ("This cannot be read as a picture. It may be damaged.", "Use a PNG, JPEG or WebP file.")
 
@@ -91,11 +92,8 @@ def strokes_from(engine: Any, picture: bytes | Image.Image, how: str = FIRST) ->
     image = opened(picture) if isinstance(picture, bytes) else picture
     fine = fitted(image, CANVAS_PX * FINE)
     ink = ink_of(fine)
-    if ink is not None:
-        paths, scale = lines_of(ink), 1 / FINE
-    else:
-        paths, scale = _seen(engine, fine, how), 1.0
-    strokes = [laid(path, scale, fine.shape) for path in paths[:MAX_STROKES]]
+    paths = _seen(engine, fine, how) if ink is None else [(path, 1 / FINE) for path in lines_of(ink)]
+    strokes = [laid(path, scale, fine.shape) for path, scale in paths[:MAX_STROKES]]
     return Found(strokes, _note(len(paths), ink is not None))
 
 
@@ -144,11 +142,23 @@ def fitted(image: Image.Image, side_px: int) -> np.ndarray:
 
 # --- lines -------------------------------------------------------------------------------------------------------------
 
-def _seen(engine: Any, fine: np.ndarray, how: str) -> list[np.ndarray]:
-    """What an annotator finds in a picture at FINE times the canvas, as strokes at the size of the canvas, longest first."""
+def _seen(engine: Any, fine: np.ndarray, how: str) -> list[tuple[np.ndarray, float]]:
+    """What an annotator finds in a picture at FINE times the canvas, longest first: (stroke, canvas pixels of one of its pixels).
+
+    Where most of it lies along dark outlines, as in a comic, their middle is taken instead of their two sides.
+    """
     size = tuple(max(1, side // FINE) for side in fine.shape[1::-1])
-    seen = engine.look(how, cv2.resize(fine, size, interpolation=cv2.INTER_AREA))
-    return joined(strokes_of(thin_lines(seen)))
+    thin = thin_lines(engine.look(how, cv2.resize(fine, size, interpolation=cv2.INTER_AREA)))
+    outlines = outlines_of(fine)
+    if outlines is None:
+        return [(path, 1.0) for path in joined(strokes_of(thin))]
+    reach = 2 * round(outlines.width_px / 2 + BESIDE_PX * FINE) + 1
+    beside = cv2.dilate(outlines.mask.astype(np.uint8), np.ones((reach, reach), np.uint8))
+    beside = cv2.resize(beside, size, interpolation=cv2.INTER_NEAREST) > 0
+    if not thin.any() or beside[thin].mean() < OUTLINED_SHARE:
+        return [(path, 1.0) for path in joined(strokes_of(thin))]
+    paths = [(path, 1 / FINE) for path in lines_of(outlines)] + [(path, 1.0) for path in joined(strokes_of(thin & ~beside))]
+    return sorted(paths, key=lambda one: len(one[0]) * one[1], reverse=True)
 
 
 def thin_lines(seen: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from models.errors import BadInput, MissingWeights, UnknownId
 from models.lines import drawn
 from studio.sketch import importing
 from studio.sketch.importing import annotators, fitted, laid, make_lines, opened, strokes_from, thin_lines
-from studio.sketch.scan import ink_of
+from studio.sketch.scan import ink_of, outlines_of
 
 CENTRE, RADIUS = (256, 256), 150
 TEXTURE_S = 1.5
@@ -84,12 +84,37 @@ def test_a_drawn_line_is_one_stroke_along_its_middle(engine: Engine, picture: np
         assert len(line) < 6 and np.ptp(line, 0).min() > 50, "a crossing cuts no line in two"
 
 
+def test_the_line_of_a_thick_marker_is_one_stroke_too(engine: Engine) -> None:
+    picture = ring(60)
+    picture[:180, :180] = 255
+    for seen in (picture, as_scan(picture)):
+        found = strokes_from(engine, encoded(seen))
+        assert len(found.strokes) == 1 and np.abs(np.hypot(*(found.strokes[0] - CENTRE).T) - RADIUS).max() < 2
+
+
 def test_a_filled_shape_is_seen_by_its_outline_once(engine: Engine) -> None:
     picture = np.full((512, 512, 3), 255, np.uint8)
     cv2.circle(picture, CENTRE, RADIUS, (40, 90, 220), -1)
     found = strokes_from(engine, encoded(picture))
     assert len(found.strokes) == 1 and found.note == ""
     assert np.abs(np.hypot(*(found.strokes[0] - CENTRE).T) - RADIUS).max() < 3
+
+
+def test_the_outline_of_a_painted_shape_is_one_stroke_and_its_colours_are_kept_apart(engine: Engine) -> None:
+    """As in a comic: black outline, two colours without an outline between them."""
+    picture = np.full((1024, 1024, 3), 255, np.uint8)
+    cv2.circle(picture, (512, 512), 300, (230, 60, 40), -1)
+    picture[512:][picture[512:, :, 2] == 40] = (60, 140, 230)
+    cv2.circle(picture, (512, 512), 300, (15, 15, 15), 16)
+    found = strokes_from(engine, encoded(picture))
+    assert len(found.strokes) == 2 and found.note == ""
+    assert np.abs(np.hypot(*(found.strokes[0] - CENTRE).T) - 150).max() < 2
+    assert np.abs(found.strokes[1][:, 1] - 256).max() < 2 and 250 < np.ptp(found.strokes[1][:, 0]) < 300
+
+
+def test_a_shape_without_outline_has_none() -> None:
+    for picture in (photo(1024), cv2.circle(np.full((1024, 1024, 3), 255, np.uint8), (512, 512), 300, (20, 20, 20), -1)):
+        assert outlines_of(picture) is None
 
 
 def test_black_fills_in_a_drawing_keep_their_outline_and_dots_stay(engine: Engine) -> None:
@@ -101,7 +126,7 @@ def test_black_fills_in_a_drawing_keep_their_outline_and_dots_stay(engine: Engin
     fill = [s for s, c in zip(strokes, centres) if np.hypot(*(c - CENTRE)) < 8 and np.ptp(s, 0).max() < 100]
     assert len(strokes) == 5 and len(fill) == 1 and np.abs(np.hypot(*(fill[0] - CENTRE).T) - 30).max() < 4
     dot = [s for s, c in zip(strokes, centres) if np.hypot(*(c - (256, 370))) < 2]
-    assert len(dot) == 1 and np.ptp(dot[0], 0).max() < 5
+    assert len(dot) == 1 and np.ptp(dot[0], 0).max() < 5, "a dot is a touch of the pen"
 
 
 def test_dust_is_no_line(engine: Engine) -> None:
