@@ -35,8 +35,7 @@ def run(settings: Settings) -> Mapping[str, float]:
     """`--base` names the base (the embedded one by default)."""
     engine, job = opened(settings)
     try:
-        able = engine.catalog.able(job.base)
-        control, transparent = control_of_lines(engine, job.base), able.granted.get("rgba", "")
+        control, transparent = control_of_lines(engine, job.base), engine.catalog.able(job.base).granted.get("rgba", "")
         render = Remembered(engine.render)
         scenes = [sketch(render, job, number, control, transparent) for number in range(SCENES)]
         return compared(render, scenes)

@@ -9,7 +9,7 @@ from models.catalog import Abilities
 from models.errors import BadInput
 from models.flows import Remembered
 from models.flows.block_and_detail import block_and_detail
-from models.flows.sketched_scene import Scene, SceneObject, sketched_scene
+from models.flows.sketched_scene import Scene, SceneObject, sketched_scene, suited
 from models.job import AdapterUse, Extent, Job, Picture, Result
 from studio.live.surface import Render
 from studio.sketch.controls import SketchControls
@@ -113,7 +113,7 @@ def _scene(controls: SketchControls, job: Job, drawn: Drawn, control: str, able:
     order += [ink for ink in drawn.objects if ink not in order]
     objects = tuple(SceneObject(_lines(drawn, ink), words[ink].words if ink in words else "", words[ink].seed if ink in words else job.seeds[0])
                     for ink in order)
-    scene = Scene(job, objects, control, float(controls.obey), able.granted.get("rgba", ""))
+    scene = Scene(job, objects, control, float(controls.obey), able.granted.get("rgba", ""), **suited(able.spec))
     return SketchTask(job, control, scene=scene, mode="scene")
 
 

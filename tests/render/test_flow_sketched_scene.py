@@ -12,7 +12,7 @@ import pytest
 from models.engine import Engine, open_engine
 from models.errors import BadInput, Incompatible
 from models.flows import Remembered
-from models.flows.sketched_scene import MOST_OBJECTS, Scene, SceneObject, filling, own_canvas, place, sketched_scene, softness
+from models.flows.sketched_scene import MOST_OBJECTS, Scene, SceneObject, filling, own_canvas, place, sketched_scene, softness, suited
 from models.job import Extent, Job, Picture, Result
 from tests.tiny_adapters import controlnet, layerdiffuse
 
@@ -150,6 +150,13 @@ def test_what_all_share_reaches_every_job(counted: Counted) -> None:
     assert {job.style for job in counted.jobs} == {"flat"} and all(len(job.seeds) == 1 for job in counted.jobs)
     assert [job.image is None for job in counted.jobs] == [True, True, True, False]
     assert [sorted(use.id for use in job.adapters) for job in counted.jobs] == [["clear", "scribbles"]] * 2 + [[]] * 2
+
+
+def test_settings_suit_the_base(engine: Engine) -> None:
+    bases = engine.catalog.bases
+    assert suited(bases["tiny-student"]) == {"object_px": 256, "empty": True, "blend": 0.0}
+    assert suited(bases["sd15"])["blend"] > 0 and not suited(bases["sd15"])["empty"] and suited(bases["sd15"])["object_px"] == 512
+    Scene(JOB, OBJECTS, "scribbles", **suited(bases["sd15"]))
 
 
 @pytest.mark.parametrize("wrong", [dict(objects=OBJECTS * MOST_OBJECTS), dict(blend=1.1), dict(blend=float("nan")),
