@@ -70,6 +70,30 @@ def open_page(chromium, studio) -> Iterator[Callable]:
     assert not errors
 
 
+@pytest.fixture(scope="session")
+def sketching(studio, tmp_path_factory) -> object:
+    """The studio with a scribble control that fits its tiny base; the shipped one fits by name only."""
+    from tests.tiny_adapters import all_cases
+
+    engine = studio.ctx.engine
+    with engine.registry.lease("tiny-student") as (base, _):
+        control = all_cases()["tiny-student-scribble"].write(tmp_path_factory.mktemp("control"), base)
+    engine.catalog.add("adapter", str(control))
+    return studio
+
+
+@pytest.fixture
+def open_sketch(open_page, sketching) -> Callable:
+    """open_sketch() -> a fresh page with the sketch tab open and its first picture there."""
+    from tests.browser.sketching import show_sketch
+
+    def open_one() -> object:
+        page = open_page()
+        show_sketch(page)
+        return page
+    return open_one
+
+
 @pytest.fixture
 def studio_of_two(tiny_folder, tmp_path, monkeypatch) -> Iterator[object]:
     """A studio with the live tab and one more that takes pictures."""

@@ -1,5 +1,5 @@
 // Strokes on paper. What is committed stays on the bitmap; only what changed is painted again, at most once a frame.
-import { Surface, WHOLE, PAPER, clip, union } from '../../live/page/paper.js';
+import { PAPER, SIDE, Surface, WHOLE, clip, union } from '../../live/page/paper.js';
 import { SYMMETRIES, overlap } from './geometry.js';
 import { Strokes, makeStroke } from './strokes.js';
 
@@ -12,6 +12,8 @@ export class Drawing extends Surface {
   constructor(canvas, changed, { under }) {
     super(canvas, changed);
     this.under = under;
+    this.spare = new OffscreenCanvas(SIDE, SIDE).getContext('2d', { willReadFrequently: true });
+    this.spare.lineCap = this.spare.lineJoin = 'round';
     this.strokes = new Strokes();
     this.symmetry = 'off';
     this.dirty = null;
@@ -48,16 +50,16 @@ export class Drawing extends Surface {
 
   /** One more segment of a running stroke, straight onto the bitmap. */
   grow(points, [x, y], width, ink) {
-    points.push(x, y, width);
+    points.push(...[x, y, width].map(Math.fround));                        // as they are kept, so that painting anew gives the same pixels
     const reach = width / 2 + 2, n = points.length, [fx, fy] = n > 3 ? points.slice(n - 6, n - 4) : [x, y];
-    this.segment(points, n - 3, ink);
+    this.segment(points, points.length - 3, ink);
     this.changed([Math.min(fx, x) - reach, Math.min(fy, y) - reach, Math.max(fx, x) + reach, Math.max(fy, y) + reach]);
   }
 
   end() {
     const s = this.stroke;
     this.stroke = null;
-    if (s?.brush.eraser) this.strokes.close();
+    if (s?.brush.eraser) this.touch(this.strokes.close());                  // pieces whole: until now only their ends were painted anew
     else if (s) this.strokes.add(s.copies.map((points) => makeStroke(s.brush.color, points)));        // its pixels are there already
   }
 
@@ -92,7 +94,8 @@ export class Drawing extends Surface {
   /** Paint what changed: on top what came on top, all else anew in the next frame. */
   touch(change) {
     if (!change) return;
-    if (!change.gone.length && change.appended) this.paintOn(change.come);
+    if (change.box) this.stale(change.box);
+    else if (!change.gone.length && change.appended) this.paintOn(change.come);
     else for (const { box } of [...change.gone, ...change.come]) this.stale(box);
   }
 
@@ -116,16 +119,16 @@ export class Drawing extends Surface {
     this.changed([x, y, x + w, y + h]);
   }
 
+  /** On a sheet of its own, whole strokes, and the box of it is taken over: a clip would soften edges in another way than the hand's strokes. */
   repaint([x, y, w, h], box) {
+    const { ink } = this;
     this.counts.repaints += 1;
-    this.ink.save();
-    this.ink.beginPath();
-    this.ink.rect(x, y, w, h);
-    this.ink.clip();
+    this.ink = this.spare;
     this.paint([x, y, x + w, y + h], PAPER);
     for (const stroke of this.strokes.list) if (overlap(stroke.box, box)) this.trace(stroke);
     if (this.stroke) for (const points of this.stroke.copies) this.trace({ points, ink: this.stroke.brush.color });
-    this.ink.restore();
+    this.ink = ink;
+    this.ink.drawImage(this.spare.canvas, x, y, w, h, x, y, w, h);
   }
 
   trace({ points, ink }) {

@@ -8,7 +8,7 @@ export class Reference {
   /** on: {change(), error(text)}; change: the picture is another one now, or none. */
   constructor(element, on) {
     Object.assign(this, { element, on, canvas: element.querySelector('canvas'), file: element.querySelector('input'), slot: element.querySelector('.os-ref-slot') });
-    this.image = null;
+    this.show(null);
     const act = (name, go) => element.querySelector(`[data-ref=${name}]`)?.addEventListener('click', go);
     this.slot.addEventListener('click', () => this.file.click());
     act('clear', () => this.set(null));

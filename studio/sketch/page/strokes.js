@@ -29,7 +29,7 @@ export class Strokes {
 
   add(strokes) { return this.change([{ at: this.list.length, out: [], in: strokes.filter(sound) }]); }
 
-  clear() { return this.change([{ at: 0, out: this.list, in: [] }]); }
+  clear() { return this.change([{ at: 0, out: [...this.list], in: [] }]); }
 
   remove(id) {
     const at = this.list.findIndex((stroke) => stroke.id === id);
@@ -37,18 +37,20 @@ export class Strokes {
   }
 
   /** Other strokes in place of all. */
-  replace(strokes) { return this.change([{ at: 0, out: this.list, in: strokes.filter(sound) }]); }
+  replace(strokes) { return this.change([{ at: 0, out: [...this.list], in: strokes.filter(sound) }]); }
 
   /** Strokes without an undo step, as when a page comes back. */
-  adopt(strokes) { return this.run([{ at: 0, out: this.list, in: strokes.filter(sound) }]); }
+  adopt(strokes) { return this.run([{ at: 0, out: [...this.list], in: strokes.filter(sound) }]); }
 
   /** Everything until close() is one step. */
   begin() { this.open = []; }
 
+  /** Returns all that changed since begin(). */
   close() {
-    const step = this.open;
+    const step = this.open ?? [];
     this.open = null;
-    if (step?.length) this.remember(step);
+    if (step.length) this.remember(step);
+    return { gone: step.flatMap((splice) => splice.out), come: step.flatMap((splice) => splice.in), appended: false };
   }
 
   /** Take the open step back; returns what changed. */
@@ -58,14 +60,17 @@ export class Strokes {
     return this.run(backwards(step));
   }
 
-  /** The eraser, round with this radius, goes from a to b. Returns what changed, or null. */
+  /** The eraser, round with this radius, goes from a to b. Returns what changed and the box it changed in, or null. */
   erase(a, b, radius) {
     const box = bounds([...a, 2 * radius, ...b, 2 * radius]), step = [];
     for (let at = this.list.length - 1; at >= 0; at--) {                     // from the end, so that places before stay as they are
       const stroke = this.list[at], pieces = overlap(stroke.box, box) ? cut(stroke.points, a, b, radius) : null;
       if (pieces) step.push({ at, out: [stroke], in: pieces.map((piece) => makeStroke(stroke.ink, piece)) });
     }
-    return step.length ? this.change(step) : null;
+    if (!step.length) return null;
+    const widest = Math.max(...step.map(({ out: [{ points }] }) => points.reduce((most, value, i) => (i % 3 === 2 && value > most ? value : most), 0)));
+    const [left, top, right, bottom] = box;
+    return { ...this.change(step), box: [left - widest, top - widest, right + widest, bottom + widest] };
   }
 
   undo() { return this.step(this.past, this.future, backwards); }
