@@ -235,11 +235,15 @@ def retrieval(s: Settings) -> None:
 
 def bundle(s: Settings) -> None:
     """Paint and index the pictures that ship with Find by sketch: after every training of the student or of the retrieval tower."""
-    from models.lab.bundle import run_bundle
+    from functools import partial
+
+    from models.lab.bundle import recognisable, run_bundle
     from models.lab.drawings import read_drawings
     from models.lab.export import EMBEDDED
     from models.lab.painter import Painter
-    print(f"{run_bundle(read_drawings(s.data)[0], Painter(device=s.on).paint, EMBEDDED / 'student.safetensors')} pictures in the index")
+    drawings = read_drawings(s.data)
+    count = run_bundle(drawings[0], Painter(device=s.on).paint, partial(recognisable, *drawings), EMBEDDED / "student.safetensors")
+    print(f"{count} pictures in the index")
 
 
 def embedded(s: Settings) -> None:

@@ -31,7 +31,7 @@ from models.lab.evaluate import ASSETS, machine
 from models.lab.hands import Hand, artist, inked, shares, stranger, tracer
 from models.lab.items import Item
 from models.lab.pictures import over
-from models.lines import edges, strokes_of
+from models.lines import by_hand, edges, strokes_of
 from models.nets.doodle import DEVIATION, KIND, MEAN, Tower, raster, stacked
 
 HEADING = "## Find by sketch"
@@ -54,16 +54,17 @@ class RetrievalConfig:
     pair_batch: int = 64
     seeds: int = 2
     judge_updates: int = 100
-    tower_updates: int = 400
+    tower_updates: int = 900
     batch_size: int = 128
-    cross: float = 0.25
+    cross: float = 0.35
     lr: float = 6e-3
     temperature: float = 0.06
 
 
 @dataclass
 class Bank:
-    """Rasters of drawings, uint8. pictures [N, 2, 64, 64]: all lines, and the longer ones; sketches: hand -> [N, K, 64, 64]."""
+    """Rasters of drawings, uint8. pictures [N, 3, 64, 64]: all lines, the longer ones, and what is left of them when they are painted badly;
+    sketches: hand -> [N, K, 64, 64]."""
     labels: list[str]
     pictures: np.ndarray
     sketches: dict[str, np.ndarray]
@@ -82,7 +83,7 @@ class Bank:
         flips, shift = rng.random(len(rows)) < 0.5, rng.integers(-2, 3, (len(rows), 2))
         turned = lambda one, flip: one[:, ::-1] if flip else one
         sketches = [np.roll(turned(self.sketches[hand][i, k], f), s, (0, 1)) for i, k, f, s in zip(drawn, which, flips, shift)]
-        pictures = [turned(self.pictures[i, rng.integers(2)], f) for i, f in zip(rows, flips)]
+        pictures = [turned(self.pictures[i, rng.integers(self.pictures.shape[1])], f) for i, f in zip(rows, flips)]
         return stacked(sketches), stacked(pictures), which
 
 
@@ -147,9 +148,18 @@ def bank_of(strokes: Sequence[Sequence[np.ndarray]], labels: list[str], config: 
     """All rasters that training draws from."""
     rng = np.random.default_rng(seed)
     several = lambda hand, count: np.stack([sketched(strokes, hand, shares(len(strokes), rng), seed + k) for k in range(count)], 1)
-    longer = lambda s: [one for one in s if len(one) >= 0.15 * len(s[0])]
-    pictures = np.stack([np.stack([raster_of(s), raster_of(longer(s))]) for s in strokes])
+    pictures = np.stack([np.stack([raster_of(s), raster_of(_longer(s)), raster_of(_poor(s, rng))]) for s in strokes])
     return Bank(labels, pictures, {"tracer": several("tracer", config.tracings), "artist": several("artist", config.sketches)})
+
+
+def _longer(strokes: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return [stroke for stroke in strokes if len(stroke) >= 0.15 * len(strokes[0])]
+
+
+def _poor(strokes: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray]:
+    """The edges of a picture whose painter lost details: strokes missing or broken off, the others a little wrong."""
+    kept = [stroke for k, stroke in enumerate(strokes) if k == 0 or rng.random() < 0.6]
+    return by_hand([stroke[:max(2, round(len(stroke) * rng.choice([1, 1, 1, rng.uniform(0.5, 1)])))] for stroke in kept], rng, 2.0)
 
 
 # --- training --------------------------------------------------------------------------------------------------------

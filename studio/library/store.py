@@ -83,6 +83,11 @@ class Library:
             rows = db.execute("SELECT * FROM items ORDER BY created_s DESC, id DESC LIMIT ? OFFSET ?", (limit, offset)).fetchall()
         return [self._item(tuple(row)) for row in rows]
 
+    def ids(self) -> list[str]:
+        """Of all pictures, newest first."""
+        with self._transaction() as db:
+            return [row[0] for row in db.execute("SELECT id FROM items ORDER BY created_s DESC, id DESC")]
+
     def item(self, item_id: str) -> Item:
         with self._transaction() as db:
             row = db.execute("SELECT * FROM items WHERE id = ?", (item_id,)).fetchone()
