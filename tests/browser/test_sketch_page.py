@@ -1,8 +1,9 @@
 """The sketch tab's modes, objects and reference, what a reload keeps, and the page itself."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from tests.browser.page import FRAME_TIMEOUT_MS, session_of, settle
 from tests.browser.sketching import STAGE, count, draw, pixels, show_sketch, sketch
@@ -70,6 +71,48 @@ def test_a_reload_loses_nothing(open_sketch, studio, tmp_path):
     assert session.reference is not None and page.locator(".os-ref.is-full").count() == 1
 
 
+def test_a_found_picture_becomes_the_reference(open_sketch, studio):
+    page = open_sketch()
+    page.get_by_role("button", name="Find by sketch").click()
+    assert "Draw something first" in page.locator(f"{STAGE} .os-notice-text").inner_text() and not page.locator(".os-find").is_visible()
+    draw(page, (0.3, 0.3), (0.7, 0.3), (0.7, 0.7), (0.3, 0.7), (0.3, 0.3))
+    settle(page, "sketch")
+    picture = Image.new("RGB", (256, 256), "white")
+    ImageDraw.Draw(picture).rectangle((77, 77, 179, 179), fill=(210, 60, 40), outline=(40, 20, 10), width=3)
+    studio.ctx.library.keep(np.asarray(picture), session_of(studio, page, "sketch").strip.frames[-1].job)
+    page.get_by_role("button", name="Find by sketch").click()
+    page.wait_for_function("() => document.querySelector('.os-find-note').textContent !== 'Looking …'", timeout=FRAME_TIMEOUT_MS)
+    mine = page.locator('.os-hit[title*="your library"]')
+    assert mine.count(), page.locator(".os-find-note").inner_text()
+    mine.first.click()
+    page.wait_for_selector(".os-ref.is-full", timeout=60_000)
+    settle(page, "sketch")
+    assert session_of(studio, page, "sketch").reference is not None
+    assert page.locator('.os-hit[aria-pressed="true"]').count() == 1
+    page.keyboard.press("Escape")
+    assert not page.locator(".os-find").is_visible()
+
+
+def test_a_picture_is_pasted_onto_the_reference_or_turned_into_lines(open_sketch):
+    page = open_sketch()
+    paste = """(target) => {
+      const canvas = new OffscreenCanvas(40, 40), ink = canvas.getContext('2d');
+      ink.fillRect(5, 5, 20, 20);
+      return canvas.convertToBlob().then((blob) => {
+        const data = new DataTransfer();
+        data.items.add(new File([blob], 'pasted.png', { type: 'image/png' }));
+        target.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true, cancelable: true }));
+      });
+    }"""
+    page.locator(".os-ref-slot").evaluate(paste)
+    page.wait_for_selector(".os-ref.is-full")
+    assert not page.locator(".os-import").is_visible()
+    page.locator(f"{STAGE} .os-paper").evaluate(paste)
+    page.wait_for_selector(".os-import", state="visible")
+    page.keyboard.press("Escape")
+    assert count(page) == 0
+
+
 def test_restoring_a_frame_brings_back_its_strokes(open_sketch):
     page = open_sketch()
     draw(page, (0.2, 0.2), (0.6, 0.4))
@@ -117,6 +160,14 @@ def test_nothing_overlaps(open_sketch, width, height, mode):
             assert one == two or apart, (one, two)
     assert max(box["y"] + box["height"] for box in boxes.values()) <= height
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+
+
+def test_a_narrow_window_needs_no_sideways_scrolling(open_sketch):
+    page = open_sketch()
+    page.set_viewport_size({"width": 420, "height": 900})
+    for mode in ("Colour", "Scene", "Sketch"):
+        page.get_by_role("button", name=mode, exact=True).click()
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 420
 
 
 def test_every_control_has_a_name(open_sketch):

@@ -25,9 +25,12 @@ export class Finding {
 
   async take(button) {
     if (!button) return;
+    const told = this.note.textContent;
+    this.note.textContent = 'Fetching the picture …';
     button.classList.add('is-coming');
     const answer = await this.found({ id: button.dataset.id }).catch(() => ({ error: 'The studio did not answer. Try again.' }));
     button.classList.remove('is-coming');
+    this.note.textContent = told;
     if (answer.error) { this.on.error(answer.error); return; }
     for (const hit of this.hits.children) hit.setAttribute('aria-pressed', String(hit === button));
     await this.on.take(answer.picture);

@@ -14,6 +14,7 @@ import { fromSvg, toSvg } from './svg.js';
 const FOLDS = ['off', 'mirror', 'radial'];
 const FOLD_TITLES = { off: 'Symmetry off', mirror: 'Symmetry: left and right', radial: 'Symmetry: four times round' };
 const WORDS = { sketch: 'Say what the lines are', colour: 'Say what the line art shows', scene: 'Say what is behind the objects' };
+const REFERENCE = 'Drop, paste or press to load';
 const ONION = 25;
 const SEEN = 500;
 const LIKE = 40;
@@ -129,6 +130,7 @@ class Sketch extends Stage {
     this.element.style.setProperty('--onion', onion / 100);
     this.find('.os-onion-size').value = onion;
     this.dressFold(symmetry);
+    this.find('.os-ref-none').textContent = this.config.reference || this.settings.base !== this.config.defaults.base ? REFERENCE : 'This model looks at none';
     if (JSON.stringify(objects) !== JSON.stringify(this.objects.all)) this.objects.show(objects);
     this.element.closest('.os-main')?.querySelector('.os-prompt textarea')?.setAttribute('placeholder', WORDS[mode]);
     this.hand.hold(mode !== 'sketch' && this.hand.tool === 'block' ? 'pen' : this.hand.tool);
