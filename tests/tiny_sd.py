@@ -11,6 +11,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from models.compat import mend_torchvision
+
 WIDTHS, TEXT_WIDTH, TEXT_LAYERS = [32, 64, 64, 64], 32, 2
 SCHEDULER = {
     "_class_name": "PNDMScheduler",
@@ -76,6 +78,7 @@ def text_config(family: str) -> dict[str, Any]:
 
 def networks(family: str, seed: int = 0) -> dict[str, Any]:
     """{"unet", "vae", "text_encoder"} with random weights."""
+    mend_torchvision()
     from diffusers import AutoencoderKL, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
