@@ -213,6 +213,9 @@ def test_the_stroke_list_points_chooses_and_deletes(open_sketch):
     assert "L" in page.locator(f"{STAGE} .os-mark-hover").get_attribute("d")
     page.get_by_role("button", name="Stroke 2, pen", exact=True).click()
     assert "L" in page.locator(f"{STAGE} .os-mark-chosen").get_attribute("d")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("() => document.activeElement.getAttribute('aria-label')") == "Stroke 1, pen"
+    page.keyboard.press("ArrowLeft")
     page.keyboard.press("Delete")
     assert count(page) == 2 and inked(pixels(page)[240:272]) == 0
     assert page.locator(f"{STAGE} .os-mark-chosen").get_attribute("d") == ""

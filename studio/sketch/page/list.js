@@ -40,12 +40,13 @@ export class StrokeList {
     for (let place = first; place < last; place++) {
       const stroke = this.strokes[count - 1 - place];
       seen.add(stroke.id);
-      this.put(stroke, place, count - place);
+      this.put(stroke, place, count - place, place === first);
     }
     for (const [id, chip] of this.chips) if (!seen.has(id)) { chip.remove(); this.chips.delete(id); }
   }
 
-  put(stroke, place, number) {
+  /** entry: the one that Tab comes to; from there the arrow keys go on. */
+  put(stroke, place, number, entry) {
     let chip = this.chips.get(stroke.id);
     if (!chip) {
       chip = makeChip(stroke);
@@ -55,6 +56,7 @@ export class StrokeList {
     const name = `Stroke ${number}, ${this.names[stroke.ink] ?? 'other ink'}`, [look, drop] = chip.children;
     chip.style.left = `${place * STEP_PX}px`;
     look.title = name;
+    look.tabIndex = entry || stroke === this.selected ? 0 : -1;
     look.setAttribute('aria-label', name);
     look.setAttribute('aria-pressed', String(stroke === this.selected));
     drop.setAttribute('aria-label', `Delete stroke ${number}`);
