@@ -5,7 +5,7 @@ ones. Here the hands are simulated (models.lab.hands): the artist's sketches are
 no weights to learn, so the paper's rewards for the generator fall away; its discriminator stays and weighs each generated pair.
 The loss is InfoNCE over the batch (van den Oord et al. 2018), where the paper has triplets.
 
-    python -m models.lab retrieval --minutes 20
+    python -m models.lab retrieval --minutes 14
 """
 from __future__ import annotations
 
