@@ -57,6 +57,14 @@ def make_found(engine: Any, library: Library) -> Callable[[Any], dict[str, Any]]
 
 def lines_on(canvas: np.ndarray) -> np.ndarray:
     """uint8 [H, W, 3] of strokes on white -> bool [H, W], thin: pen strokes by their middle, block strokes and areas by their outline."""
+    x, y, width, height = cv2.boundingRect(255 - cv2.inRange(canvas, (250,) * 3, (255,) * 3))
+    lines = np.zeros(canvas.shape[:2], bool)
+    if width:
+        lines[y:y + height, x:x + width] = _lines_in(np.ascontiguousarray(canvas[y:y + height, x:x + width]))
+    return lines
+
+
+def _lines_in(canvas: np.ndarray) -> np.ndarray:
     masks = separate(canvas).masks
     block = masks.pop(BLOCK, np.zeros(canvas.shape[:2], bool))
     pens = np.logical_or.reduce([*masks.values(), np.zeros_like(block)])
