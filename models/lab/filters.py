@@ -52,6 +52,20 @@ def ink(rgb: Tensor) -> Tensor:
     return torch.lerp(wash, dark.expand_as(rgb), _lines(rgb))
 
 
+def night(rgb: Tensor) -> Tensor:
+    """Light and dark change places, hues stay: paper becomes a midnight blue on which colours glow."""
+    light = _luma(rgb)
+    chroma = rgb - light
+    return (0.10 + 0.75 * (1 - light) + 1.3 * chroma + _color((-0.02, 0.0, 0.09), rgb) * light).clamp(0, 1)
+
+
+def two_inks(rgb: Tensor) -> Tensor:
+    """A print in coral and navy on cream: light tones are paper, middle ones coral, dark ones navy."""
+    paper, coral, navy = (_color(c, rgb) for c in ((0.98, 0.95, 0.88), (0.95, 0.42, 0.35), (0.13, 0.16, 0.42)))
+    light = _luma(rgb)
+    return torch.where(light > 0.5, torch.lerp(coral, paper, 2 * light - 1), torch.lerp(navy, coral, 2 * light))
+
+
 def pixel(rgb: Tensor) -> Tensor:
     """Blocks of PIXEL_PX in few colours."""
     blocks = F.avg_pool2d(rgb, PIXEL_PX).mul(LEVELS).round().div(LEVELS)
@@ -60,4 +74,6 @@ def pixel(rgb: Tensor) -> Tensor:
 
 FILTERS = {"blueprint": Filter("Blueprint", "Draws anything as white lines on blue paper.", blueprint),
            "ink": Filter("Ink and wash", "Draws anything with dark ink on cream paper.", ink),
+           "night": Filter("Night", "Paints anything glowing on midnight blue.", night),
+           "two-inks": Filter("Two inks", "Prints anything in coral and navy on cream paper.", two_inks),
            "pixel": Filter("Pixel art", "Draws anything in coarse square pixels.", pixel)}
