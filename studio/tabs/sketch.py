@@ -65,7 +65,7 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable
                                    elem_id="os-reference-strength", buttons=[])
     look, look_strength = widgets.look_row(widgets.looks(adapters, spec))
     seed, lock = widgets.seed_row("sketch")
-    steps = gr.Slider(spec.min_steps, spec.max_steps, spec.default_steps, step=1, label="Steps", elem_id="os-sketch-steps", buttons=[])
+    steps = gr.Slider(spec.min_steps, spec.max_steps, preview_steps(spec), step=1, label="Steps", elem_id="os-sketch-steps", buttons=[])
     refine = gr.Checkbox(True, label="Refine when the hand rests", elem_id="os-sketch-refine")
     second_pass = gr.Checkbox(True, label="Second pass near block strokes", elem_id="os-second-pass")
     reach = gr.Slider(*REACH_PX, start.reach, step=1, label="Reach", info="How far from block strokes it may change", elem_id="os-reach", buttons=[])
@@ -86,11 +86,16 @@ def config(ctx: TabContext, controls: dict[str, Any], spec: BaseSpec) -> dict[st
             "reference": ctx.engine.catalog.able(spec.id).can("reference_images"), "socket": "studio/sketch/socket"}
 
 
+def preview_steps(spec: BaseSpec) -> int:
+    """A second step makes crisp what a control, which was trained to be right on average, leaves soft."""
+    return min(max(2, spec.default_steps), spec.max_steps)
+
+
 def limits(spec: BaseSpec, adapters: Iterable[AdapterSpec]) -> list[Any]:
     """New style, steps, negative and look controls for another base."""
     able = can_avoid(spec, adapters)
     return [gr.update(choices=widgets.style_choices(spec), value=spec.styles[0].id if spec.styles else "", visible=bool(spec.styles)),
-            gr.update(minimum=spec.min_steps, maximum=spec.max_steps, value=spec.default_steps),
+            gr.update(minimum=spec.min_steps, maximum=spec.max_steps, value=preview_steps(spec)),
             gr.update(interactive=able, placeholder=widgets.negative_hint(spec, able)),
             gr.update(choices=widgets.looks(adapters, spec), value="")]
 
