@@ -52,6 +52,13 @@ def ink(rgb: Tensor) -> Tensor:
     return torch.lerp(wash, dark.expand_as(rgb), _lines(rgb))
 
 
+def dusk(rgb: Tensor) -> Tensor:
+    """The light of a late evening: violet from above, orange from below."""
+    above, below = _color((0.52, 0.46, 0.82), rgb), _color((1.0, 0.70, 0.42), rgb)
+    height = torch.linspace(0, 1, rgb.shape[-2], device=rgb.device, dtype=rgb.dtype)[:, None]
+    return rgb * torch.lerp(above, below, height)
+
+
 def night(rgb: Tensor) -> Tensor:
     """Light and dark change places, hues stay: paper becomes a midnight blue on which colours glow."""
     light = _luma(rgb)
@@ -73,6 +80,7 @@ def pixel(rgb: Tensor) -> Tensor:
 
 
 FILTERS = {"blueprint": Filter("Blueprint", "Draws anything as white lines on blue paper.", blueprint),
+           "dusk": Filter("Dusk", "Paints anything in evening light, violet above and orange below.", dusk),
            "ink": Filter("Ink and wash", "Draws anything with dark ink on cream paper.", ink),
            "night": Filter("Night", "Paints anything glowing on midnight blue.", night),
            "two-inks": Filter("Two inks", "Prints anything in coral and navy on cream paper.", two_inks),
