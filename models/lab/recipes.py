@@ -22,7 +22,7 @@ class Settings:
     start: where a teacher without a state file, or the scribble control, begins, "shipped" (the weights in assets/) or "scratch".
     look: of models.lab.filters. base: the network an adapter is trained on, student or teacher. partial: yes, or no to train the
     scribble control on finished drawings only. out: where it is written, "" = assets/adapters. other: a second scribble control,
-    which sketch_scores measures beside the shipped one."""
+    which sketch_scores measures beside the shipped one. judge: no = without asking what the pictures show."""
     data: Path = DEFAULT_FOLDER
     pack: str = ""
     device: str = ""
@@ -37,6 +37,7 @@ class Settings:
     partial: str = "yes"
     out: str = ""
     other: str = ""
+    judge: str = "yes"
     command: str = ""
 
     @property
@@ -165,8 +166,9 @@ def sketch_scores(s: Settings) -> None:
     from models.lab.painter import Painter
     from models.lab.sketch_scores import run_sketch_scores
     from models.weights import ASSETS
-    print(run_sketch_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)), read_drawings(s.data), s.data / "scores",
-                            f"`{s.command}`", ASSETS / "adapters" / "scribble.safetensors", Path(s.other) if s.other else None, min(s.n, 96)))
+    print(run_sketch_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)),
+                            read_drawings(s.data) if s.judge == "yes" else None, s.data / "scores", f"`{s.command}`",
+                            ASSETS / "adapters" / "scribble.safetensors", Path(s.other) if s.other else None, min(s.n, 96)))
 
 
 def sheet(s: Settings) -> None:

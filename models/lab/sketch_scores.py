@@ -35,15 +35,15 @@ HEAD = ("| strokes | control | strokes with an edge ↑ | edge F1 ↑ | chamfer,
 
 @dataclass(frozen=True)
 class Scored:
-    """Means over the drawings: recall, f1 and names are shares 0..1, chamfer_px counts on 256 px."""
+    """Means over the drawings: recall, f1 and named (first, among five) are shares 0..1, chamfer_px counts on 256 px."""
     recall: float
     f1: float
     chamfer_px: float
-    first: float
-    five: float
+    named: tuple[float, float] | None = None
 
     def row(self, share: float, who: str) -> str:
-        return f"| {share:.0%} | {who} | {self.recall:.2f} | {self.f1:.2f} | {self.chamfer_px:.1f} | {self.first:.2f} | {self.five:.2f} |"
+        named = "not asked | not asked" if self.named is None else f"{self.named[0]:.2f} | {self.named[1]:.2f}"
+        return f"| {share:.0%} | {who} | {self.recall:.2f} | {self.f1:.2f} | {self.chamfer_px:.1f} | {named} |"
 
 
 class Names:
@@ -64,11 +64,12 @@ class Names:
         return float((rank < 1).mean()), float((rank < 5).mean())
 
 
-def scored(pictures: np.ndarray, drawn: Sequence[np.ndarray], names: Names) -> Scored:
-    """pictures uint8 [N, 256, 256, 3]; drawn: N bool line drawings."""
+def scored(pictures: np.ndarray, drawn: Sequence[np.ndarray], names: Names | None = None) -> Scored:
+    """pictures uint8 [N, 256, 256, 3]; drawn: N bool line drawings. Without `names` the judge is not asked."""
     found = [edges(p) for p in pictures]
     agreed = np.mean([agreement(d, f) for d, f in zip(drawn, found)], 0)
-    return Scored(float(agreed[0]), float(agreed[2]), float(np.mean([chamfer(d, f) for d, f in zip(drawn, found)])), *names.shares(pictures))
+    return Scored(float(agreed[0]), float(agreed[2]), float(np.mean([chamfer(d, f) for d, f in zip(drawn, found)])),
+                  names and names.shares(pictures))
 
 
 def load_control(path: Path) -> tuple[Any, dict[str, Any]]:
@@ -79,13 +80,16 @@ def load_control(path: Path) -> tuple[Any, dict[str, Any]]:
     return net, saved.recipe
 
 
-def run_sketch_scores(painter: Painter, data: LatentSet, drawings: tuple[Any, np.ndarray], cache_dir: Path, command: str, control: Path,
+def run_sketch_scores(painter: Painter, data: LatentSet, drawings: tuple[Any, np.ndarray] | None, cache_dir: Path, command: str, control: Path,
                       other: Path | None = None, n: int = 96, out: Path = ASSETS / "SCORES.md") -> str:
-    """Measure, write the section and a contact sheet, return the section. `other`: the control trained on finished drawings only."""
+    """Measure, write the section and a contact sheet, return the section. drawings: what the judge learns from, None = no judge (its
+    features take an hour on a plain CPU, the first time). `other`: the control trained on finished drawings only."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     bench = Bench(painter, data, list(range(0, len(data), max(1, len(data) // n)))[:n])
-    eyes = FeatureNet()
-    names = Names(load_real(*drawings, cache_dir, eyes), [data.keys[i] for i in bench.rows], eyes)
+    names = None
+    if drawings is not None:
+        eyes = FeatureNet()
+        names = Names(load_real(*drawings, cache_dir, eyes), [data.keys[i] for i in bench.rows], eyes)
     nets = {"unfinished drawings": load_control(control)} | ({"finished drawings only": load_control(other)} if other else {})
     lines, plain, rows, shown = Lines(painter.encoder), bench.plain(), [], [bench.truth, bench.plain()]
     for share in SHARES:
