@@ -209,7 +209,7 @@ def test_a_small_budget_evicts_the_idle_base_and_paints_the_same(tiny_engine: Ca
 
 
 def test_a_base_larger_than_the_budget_is_refused_with_numbers(tiny_engine: Callable) -> None:
-    with pytest.raises(DoesNotFit, match="190 MB are needed, the budget is 1 MB"):
+    with pytest.raises(DoesNotFit, match="253 MB are needed, the budget is 1 MB"):
         tiny_engine(budget_bytes=1_000_000).render(STUDENT)
 
 

@@ -15,7 +15,7 @@ from models.adapters import ip_adapter, lora
 from models.adapters._image_eye import MEAN, STD
 from models.compat import mend_torchvision
 from models.contracts import Step
-from models.devices import Device
+from models.devices import Device, cpu_has_fast_bf16
 from models.errors import BadInput, Incompatible, MissingWeights
 from models.job import AdapterUse, Extent, Job, Picture
 from models.nets import image_prompt
@@ -181,6 +181,7 @@ def test_a_lora_and_an_image_prompt_in_either_order(tmp_path: Path, sd1: SimpleN
             assert torch.allclose(answer(hooks, sd1.network, inputs), expected, atol=1e-4)
 
 
+@pytest.mark.skipif(not cpu_has_fast_bf16(), reason="This processor does not multiply bf16, so the studio packs nothing on it.")
 def test_packed_layers_and_plain_attention_of_the_embedded_base(tmp_path: Path) -> None:
     """bf16 and packed as it runs on a CPU, against fp32."""
     base = embedded()
