@@ -5,10 +5,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from torch import Tensor
 
 from models.devices import Device
-from models.percepts._plain import seen_by
+from models.percepts._plain import Plain
 from models.spec import PerceptSpec
 
 SPECS = (PerceptSpec(id="canny", title="Canny edges", files=(), bytes=0, licence="Apache-2.0"),)
@@ -33,17 +32,5 @@ def canny(rgb: np.ndarray) -> np.ndarray:
     return cv2.Canny(dx, dy, LOW_OF_HIGH * high, high) > 0
 
 
-class Canny:
-    def __init__(self, spec: PerceptSpec) -> None:
-        self.spec = spec
-
-    def look(self, rgb: Tensor) -> Tensor:
-        """rgb [B, 3, H, W] in [0, 1] -> [B, 1, H, W] of 0 and 1: lines one pixel wide."""
-        return seen_by(canny, rgb)
-
-    def bytes_resident(self) -> int:
-        return 0
-
-
-def load(spec: PerceptSpec, device: Device, cache_dir: Path | None = None) -> Canny:
-    return Canny(spec)
+def load(spec: PerceptSpec, device: Device, cache_dir: Path | None = None) -> Plain:
+    return Plain(spec, canny)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from torch import Tensor
 
 from models.devices import Device
 from models.lines import HIGH, edges, thinned
-from models.percepts._plain import seen_by
+from models.percepts._plain import Plain
 from models.spec import PerceptSpec
 
 SPECS = (PerceptSpec(id="lines", title="Thin lines", files=(), bytes=0, licence="Apache-2.0"),)
@@ -35,17 +34,5 @@ def _with_faint(clear: np.ndarray, faint: np.ndarray) -> np.ndarray:
     return thinned(cv2.dilate((clear | faint & alone).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
 
 
-class Lines:
-    def __init__(self, spec: PerceptSpec) -> None:
-        self.spec = spec
-
-    def look(self, rgb: Tensor) -> Tensor:
-        """rgb [B, 3, H, W] in [0, 1] -> [B, 1, H, W] of 0 and 1: lines one pixel wide."""
-        return seen_by(lines, rgb)
-
-    def bytes_resident(self) -> int:
-        return 0
-
-
-def load(spec: PerceptSpec, device: Device, cache_dir: Path | None = None) -> Lines:
-    return Lines(spec)
+def load(spec: PerceptSpec, device: Device, cache_dir: Path | None = None) -> Plain:
+    return Plain(spec, lines)

@@ -4,6 +4,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 
 from models.errors import BadInput
+from models.job import AdapterUse, Extent, Job
+from models.spec import BaseSpec
 
 _TYPES = {"str": str, "int": int, "float": (int, float), "bool": bool}
 
@@ -35,3 +37,13 @@ class Controls:
 
     def to_dict(self) -> dict:
         return asdict(self)
+
+
+def job_of_words(controls: Controls, spec: BaseSpec, keep_out: str = "") -> Job:
+    """What the knobs ask for without a drawing. `keep_out`: the adapter that lets a base without guidance avoid words, "" = none."""
+    side = spec.native_px[0]
+    negative = controls.negative.strip() if spec.negative_prompt or keep_out else ""
+    uses = ((AdapterUse(controls.look, float(controls.look_strength)),) if controls.look else ()) + (
+        (AdapterUse(keep_out),) if keep_out and negative else ())
+    return Job(prompt=controls.prompt.strip(), base=controls.base, style=controls.style, seeds=(controls.seed,), negative=negative,
+               extent=Extent(side, side), steps=min(max(controls.steps, spec.min_steps), spec.max_steps), adapters=uses)

@@ -10,7 +10,8 @@ from models.errors import BadInput
 from models.flows import Remembered
 from models.flows.block_and_detail import block_and_detail
 from models.flows.sketched_scene import Scene, SceneObject, sketched_scene, suited
-from models.job import AdapterUse, Extent, Job, Picture, Result
+from models.job import AdapterUse, Job, Picture, Result
+from studio.live.controls import job_of_words
 from studio.live.surface import Render
 from studio.sketch.controls import SketchControls
 from studio.sketch.inks import BLOCK, Drawn, lines_of, separate
@@ -42,7 +43,7 @@ class SketchTask:
 
 def task_from(controls: SketchControls, canvas: np.ndarray, reference: Picture | None, able: Abilities) -> SketchTask:
     """What the controls and the drawing ask for. canvas: uint8 [512, 512, 3]."""
-    job = _words(controls, able)
+    job = job_of_words(controls, able.spec, "" if able.spec.negative_prompt else able.granted.get("negative_prompt", ""))
     drawn = separate(canvas)
     control = control_for(controls.control, able)
     if reference is not None and controls.mode != "scene" and controls.reference_strength > 0:
@@ -65,19 +66,6 @@ def control_for(wanted: str, able: Abilities) -> str:
             raise BadInput(f"{wanted[:40]} does not follow lines on {able.spec.title}.", f"Choose one of: {', '.join(sorted(known)) or 'none is here'}.")
         return wanted
     return next((able.controls[kind][0] for kind in CONTROLS if able.controls.get(kind)), "")
-
-
-def _words(controls: SketchControls, able: Abilities) -> Job:
-    """The job without its drawing."""
-    spec = able.spec
-    side_px = spec.native_px[0]
-    keep_out = "" if spec.negative_prompt else able.granted.get("negative_prompt", "")
-    negative = controls.negative.strip() if spec.negative_prompt or keep_out else ""
-    job = Job(prompt=controls.prompt.strip(), base=controls.base, style=controls.style, seeds=(controls.seed,), negative=negative,
-              extent=Extent(side_px, side_px), steps=min(max(controls.steps, spec.min_steps), spec.max_steps))
-    if controls.look:
-        job = _with(job, AdapterUse(controls.look, float(controls.look_strength)))
-    return _with(job, AdapterUse(keep_out)) if keep_out and negative else job
 
 
 def _with(job: Job, use: AdapterUse) -> Job:

@@ -12,11 +12,11 @@ from PIL import Image
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from models.job import AdapterUse, Extent, Job, Picture
+from models.job import Job, Picture
 from models.spec import AdapterSpec, BaseSpec
 from studio import widgets
 from studio.events import Handoff
-from studio.live.controls import Controls
+from studio.live.controls import Controls, job_of_words
 from studio.live.hub import Hub
 from studio.live.session import PAPER
 from studio.live.surface import Surface
@@ -45,15 +45,10 @@ import(new URL('studio/live/page/canvas.js', document.baseURI)).then(({ start })
 def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec, keep_out: str = "") -> Job:
     """What the controls and the drawing ask for. `canvas`: uint8 [H, W, 3], None or blank = paint from the words alone. `keep_out`:
     the adapter that lets a base without guidance avoid words, "" = none."""
-    side = spec.native_px[0]
-    negative = controls.negative.strip() if spec.negative_prompt or keep_out else ""
-    uses = ((AdapterUse(controls.look, float(controls.look_strength)),) if controls.look else ()) + (
-        (AdapterUse(keep_out),) if keep_out and negative else ())
-    job = Job(prompt=controls.prompt.strip(), base=controls.base, style=controls.style, seeds=(controls.seed,), negative=negative,
-              extent=Extent(side, side), steps=min(max(controls.steps, spec.min_steps), spec.max_steps), adapters=uses)
+    job = job_of_words(controls, spec, keep_out)
     if canvas is None or not spec.image_to_image or canvas.min() == PAPER:
         return job
-    drawing = Image.fromarray(canvas).resize((side, side), Image.Resampling.BOX)
+    drawing = Image.fromarray(canvas).resize((job.extent.width, job.extent.height), Image.Resampling.BOX)
     return job.but(image=Picture.from_array(np.asarray(drawing)), strength=float(controls.strength))
 
 
