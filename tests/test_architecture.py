@@ -21,6 +21,7 @@ LEVELS = {
     "models.pixels": 1, "models.devices": 1, "models.weights": 1, "models.turns": 1, "models.lines": 1, "models.tags": 1,
     "models.checkpoint": 1, "models.text": 1,
     "models.metadata": 1, "models.stamps": 1, "models.indexfile": 1, "models.hub": 1,
+    "models.stack": 1, "models.blending": 1, "models.placing": 1, "models.compose": 1,
     "models.contracts": 2, "models.shelf": 2,
     "models.bases": 3, "models.adapters": 3, "models.percepts": 3,
     "models.catalog": 4, "models.memory": 4, "models.attachments": 4,
