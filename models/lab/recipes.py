@@ -21,8 +21,9 @@ class Settings:
     """data: the working folder. pack: a packed set of drawings to read instead of the registry packages. n: prompts scored.
     start: where a teacher without a state file, or the scribble control, begins, "shipped" (the weights in assets/) or "scratch".
     look: of models.lab.filters. base: the network an adapter is trained on, student or teacher. partial: yes, or no to train the
-    scribble control on finished drawings only. out: where it is written, "" = assets/adapters. other: a second scribble control,
-    which sketch_scores measures beside the shipped one. judge: no = without asking what the pictures show."""
+    scribble control on finished drawings only. out: where it is written, "" = assets/adapters. updates: where a control stops before
+    its minutes are over, 0 = by the clock alone. other: more scribble controls, with commas between them, which sketch_scores measures
+    beside the shipped one. judge: no = without asking what the pictures show."""
     data: Path = DEFAULT_FOLDER
     pack: str = ""
     device: str = ""
@@ -36,6 +37,7 @@ class Settings:
     base: str = "student"
     partial: str = "yes"
     out: str = ""
+    updates: int = 0
     other: str = ""
     judge: str = "yes"
     command: str = ""
@@ -168,7 +170,7 @@ def sketch_scores(s: Settings) -> None:
     from models.weights import ASSETS
     print(run_sketch_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)),
                             read_drawings(s.data) if s.judge == "yes" else None, s.data / "scores", f"`{s.command}`",
-                            ASSETS / "adapters" / "scribble.safetensors", Path(s.other) if s.other else None, min(s.n, 96)))
+                            ASSETS / "adapters" / "scribble.safetensors", [Path(p) for p in s.other.split(",") if p], min(s.n, 96)))
 
 
 def sheet(s: Settings) -> None:
@@ -199,8 +201,8 @@ def scribble(s: Settings) -> None:
     painter = Painter(device=s.on)
     shipped = ASSETS / "adapters" / "scribble.safetensors"
     config = ControlConfig() if s.partial == "yes" else ControlConfig(whole=1.0)
-    make_scribble(painter.net(s.base), painter.encoder, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), Budget(s.minutes),
-                  Path(s.out) if s.out else shipped, s.command, s.on, config, shipped if s.start == "shipped" else None)
+    make_scribble(painter.net(s.base), painter.encoder, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)),
+                  Budget(s.minutes, s.updates or None), Path(s.out) if s.out else shipped, s.command, s.on, config, shipped if s.start == "shipped" else None)
 
 
 def image_prompt(s: Settings) -> None:

@@ -1,9 +1,9 @@
 """What the scribble control is worth at every moment of a drawing: python -m models.lab sketch_scores
 
 Held-out drawings are drawn by a simulated hand up to a share of their strokes; the one-step student paints from their words and
-those strokes. Three things are measured, beside the same student without a control and beside a control that was trained for as long
-on finished drawings only: do edges lie on the strokes (F1 within 4 px, chamfer distance), and can the independent judge of
-models.lab.metrics.concept still name what was asked for?
+those strokes. Three things are measured, beside the same student without a control and beside other controls, such as two that were
+trained for as long on unfinished and on finished drawings: do edges lie on the strokes (F1 within 4 px, chamfer distance), are pictures
+as crisp as drawings (models.lab.metrics.light), and can the independent judge of models.lab.metrics.concept still name what was asked for?
 """
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from models.lab.evaluate import machine
 from models.lab.latents import LatentSet
 from models.lab.metrics.concept import Judge, judges
 from models.lab.metrics.features import POOLED, FeatureNet, look
+from models.lab.metrics.light import fine_energy, luma
 from models.lab.metrics.real import Real, load_real
 from models.lab.painter import Painter
 from models.lines import agreement, chamfer, edges
@@ -30,20 +31,25 @@ from models.pixels import to_uint8
 
 SHARES = (0.1, 0.25, 0.5, 1.0)
 HEADING = "## Sketch"
-HEAD = ("| strokes | control | strokes with an edge ↑ | edge F1 ↑ | chamfer, px ↓ | named first ↑ | named among five ↑ |", "|---|---|---|---|---|---|---|")
+HEAD = ("| strokes | control | strokes with an edge ↑ | edge F1 ↑ | pictures without an edge ↓ | chamfer of the others, px ↓ | fine detail (1 is best) "
+        "| named first ↑ | named among five ↑ |", "|---|---|---|---|---|---|---|---|---|")
 
 
 @dataclass(frozen=True)
 class Scored:
-    """Means over the drawings: recall, f1 and named (first, among five) are shares 0..1, chamfer_px counts on 256 px."""
+    """Means over the drawings: recall, f1, blank (pictures without any edge) and named (first, among five) are shares 0..1. chamfer_px
+    counts on 256 px, over the pictures that have an edge; nan when none has. detail: fine energy, painted over real."""
     recall: float
     f1: float
+    blank: float
     chamfer_px: float
+    detail: float
     named: tuple[float, float] | None = None
 
     def row(self, share: float, who: str) -> str:
         named = "not asked | not asked" if self.named is None else f"{self.named[0]:.2f} | {self.named[1]:.2f}"
-        return f"| {share:.0%} | {who} | {self.recall:.2f} | {self.f1:.2f} | {self.chamfer_px:.1f} | {named} |"
+        return (f"| {share:.0%} | {who} | {self.recall:.2f} | {self.f1:.2f} | {self.blank:.2f} | {self.chamfer_px:.1f} | {self.detail:.2f} "
+                f"| {named} |")
 
 
 class Names:
@@ -64,11 +70,13 @@ class Names:
         return float((rank < 1).mean()), float((rank < 5).mean())
 
 
-def scored(pictures: np.ndarray, drawn: Sequence[np.ndarray], names: Names | None = None) -> Scored:
-    """pictures uint8 [N, 256, 256, 3]; drawn: N bool line drawings. Without `names` the judge is not asked."""
+def scored(pictures: np.ndarray, drawn: Sequence[np.ndarray], truth: np.ndarray, names: Names | None = None) -> Scored:
+    """pictures, truth uint8 [N, 256, 256, 3]; drawn: N bool line drawings. Without `names` the judge is not asked."""
     found = [edges(p) for p in pictures]
     agreed = np.mean([agreement(d, f) for d, f in zip(drawn, found)], 0)
-    return Scored(float(agreed[0]), float(agreed[2]), float(np.mean([chamfer(d, f) for d, f in zip(drawn, found)])),
+    far = [chamfer(d, f) for d, f in zip(drawn, found) if f.any()]
+    detail = fine_energy(luma(pictures)) / max(fine_energy(luma(truth)), 1e-12)
+    return Scored(float(agreed[0]), float(agreed[2]), 1 - len(far) / len(found), float(np.mean(far)) if far else float("nan"), detail,
                   names and names.shares(pictures))
 
 
@@ -80,30 +88,43 @@ def load_control(path: Path) -> tuple[Any, dict[str, Any]]:
     return net, saved.recipe
 
 
+def label_of(recipe: dict[str, Any]) -> str:
+    """What a control was trained on and for how long, as its header says."""
+    what = "finished drawings only" if recipe.get("config", {}).get("whole") == 1 else "unfinished drawings"
+    return f"{what}, {recipe.get('updates', 0):,} updates"
+
+
 def run_sketch_scores(painter: Painter, data: LatentSet, drawings: tuple[Any, np.ndarray] | None, cache_dir: Path, command: str, control: Path,
-                      other: Path | None = None, n: int = 96, out: Path = ASSETS / "SCORES.md") -> str:
+                      others: Sequence[Path] = (), n: int = 96, out: Path = ASSETS / "SCORES.md") -> str:
     """Measure, write the section and a contact sheet, return the section. drawings: what the judge learns from, None = no judge (its
-    features take an hour on a plain CPU, the first time). `other`: the control trained on finished drawings only."""
+    features take an hour on a plain CPU, the first time). `others`: further controls to measure beside the shipped one."""
     cache_dir.mkdir(parents=True, exist_ok=True)
     bench = Bench(painter, data, list(range(0, len(data), max(1, len(data) // n)))[:n])
-    names = None
-    if drawings is not None:
-        eyes = FeatureNet()
-        names = Names(load_real(*drawings, cache_dir, eyes), [data.keys[i] for i in bench.rows], eyes)
-    nets = {"unfinished drawings": load_control(control)} | ({"finished drawings only": load_control(other)} if other else {})
+    nets = {}
+    for path, title in ((control, "shipped: "), *((other, "") for other in others)):
+        net, recipe = load_control(path)
+        nets[title + label_of(recipe)] = net
     lines, plain, rows, shown = Lines(painter.encoder), bench.plain(), [], [bench.truth, bench.plain()]
+    names = names_for(drawings, [data.keys[i] for i in bench.rows], cache_dir)
     for share in SHARES:
         cond = lines.pictures(bench.rows, bench.batch.latents, [share] * len(bench.rows), np.random.default_rng(0))
         drawn = [np.asarray(c[0]) > 0.5 for c in cond]
         shown.append(to_uint8(1 - cond))
-        for who, (net, _) in nets.items():
+        for who, net in nets.items():
             painted = bench.paint(lambda inputs, net=net, cond=cond: control_net.residuals(net, inputs, control_net.hint(net, cond)))
-            rows.append(scored(painted, drawn, names).row(share, who))
+            rows.append(scored(painted, drawn, bench.truth, names).row(share, who))
             shown.append(painted)
-        rows.append(scored(plain, drawn, names).row(share, "none"))
+        rows.append(scored(plain, drawn, bench.truth, names).row(share, "none"))
+    rows.append(scored(bench.truth, drawn, bench.truth, names).row(1.0, "the drawings themselves"))
     sheet_of(shown, bench.words, cache_dir / "sketch.webp")
-    trained = "; ".join(f"{who}: {recipe.get('updates', 0):,} updates" for who, (_, recipe) in nets.items())
-    text = "\n".join([f"On {len(bench.rows)} held-out drawings, one step, {datetime.date.today().isoformat()}, {machine()}, {command}.",
-                      f"Controls were trained on {trained}.", "", *HEAD, *rows])
+    text = "\n".join([f"On {len(bench.rows)} held-out drawings, one step, {datetime.date.today().isoformat()}, {machine()}, {command}.", "", *HEAD, *rows])
     write_section(out, HEADING, text)
     return text
+
+
+def names_for(drawings: tuple[Any, np.ndarray] | None, keys: Sequence[str], cache_dir: Path) -> Names | None:
+    """The judge over rows of these keys, None without drawings to learn from."""
+    if drawings is None:
+        return None
+    eyes = FeatureNet()
+    return Names(load_real(*drawings, cache_dir, eyes), keys, eyes)
