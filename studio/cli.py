@@ -21,6 +21,7 @@ from studio.settings import Parser, Settings, add_flags, engine_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_RANDOM_SEED = 2 ** 32
+MOST_TEST_PROCESSES = 4                              # each holds PyTorch, some 1.5 GB
 QUIET = {"TRANSFORMERS_VERBOSITY": "error", "DIFFUSERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
@@ -56,8 +57,20 @@ def studio(args: Sequence[str]) -> int:
 
 
 def test(args: Sequence[str]) -> int:
-    """Run pytest over the project; every argument goes to it."""
-    return subprocess.call([sys.executable, "-m", "pytest", *args], cwd=ROOT)
+    """Run pytest over the project; every argument goes to it.
+
+    Without arguments everything runs: several files at once, each process computing with one thread, then the browser tests, which
+    measure time and so have the machine to themselves.
+    """
+    if args:
+        return _pytest(args)
+    workers = max(1, min(MOST_TEST_PROCESSES, os.cpu_count() or 1))
+    rest = _pytest(["-n", str(workers), "--dist", "loadfile", "-m", "not browser"], OMP_NUM_THREADS="1")
+    return _pytest(["-m", "browser"]) or rest
+
+
+def _pytest(args: Sequence[str], **env: str) -> int:
+    return subprocess.call([sys.executable, "-m", "pytest", *args], cwd=ROOT, env=os.environ | env)
 
 
 # --- generate ----------------------------------------------------------------------------------------------------------

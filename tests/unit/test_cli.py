@@ -136,6 +136,30 @@ def test_pytest_gets_its_arguments_and_its_exit_code_comes_back() -> None:
     assert cli.app(["test", "no/such/file.py", "-q"]) == 4
 
 
+OWN_TESTS = """
+import os, pathlib, pytest
+HERE = pathlib.Path(__file__).parent
+def test_plain():
+    (HERE / "plain").write_text(os.environ["PYTEST_XDIST_WORKER"] + os.environ["OMP_NUM_THREADS"])
+    assert %s
+@pytest.mark.browser
+def test_page():
+    (HERE / "page").write_text(os.environ.get("PYTEST_XDIST_WORKER", "alone"))
+"""
+
+
+@pytest.mark.parametrize("holds,code", [("True", 0), ("False", 1)])
+def test_everything_runs_in_several_processes_and_browser_tests_alone_after_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                                                 holds: str, code: int) -> None:
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = browser: a page\naddopts = -p no:cacheprovider -q")
+    (tmp_path / "test_own.py").write_text(OWN_TESTS % holds)
+    assert cli.app(["test"]) == code
+    assert (tmp_path / "plain").read_text().startswith("gw") and (tmp_path / "plain").read_text().endswith("1")
+    assert (tmp_path / "page").read_text() == "alone"
+
+
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """One bench called "speed"."""
