@@ -27,9 +27,15 @@ def laid(under: np.ndarray, over: np.ndarray, mode: str = "normal") -> np.ndarra
     if mode not in MODES:
         raise BadInput(f'There is no blend mode "{mode}".', f"Known: normal, {', '.join(MODES)}, plus-lighter.")
     mixed = MODES[mode](straight(under)[..., :3], straight(over)[..., :3])
-    out[..., :3] += a_over * a_under * mixed - over[..., :3] * a_under
-    np.clip(out[..., :3], 0, out[..., 3:], out=out[..., :3])
-    return out
+    out[..., :3] += (a_over * mixed - over[..., :3]) * a_under
+    return bounded(out)
+
+
+def bounded(pixels: np.ndarray) -> np.ndarray:
+    """Premultiplied pixels brought back into 0 <= colour <= alpha <= 1, in place; what is there already is not touched."""
+    np.clip(pixels, 0, 1, out=pixels)
+    np.minimum(pixels, pixels[..., 3:].copy(), out=pixels)
+    return pixels
 
 
 def premultiplied(pixels: np.ndarray) -> np.ndarray:
@@ -42,15 +48,20 @@ def premultiplied(pixels: np.ndarray) -> np.ndarray:
 def straight(pixels: np.ndarray) -> np.ndarray:
     """float32 premultiplied -> float32 straight in [0, 1]; no colour where nothing is seen."""
     alpha = pixels[..., 3:]
-    rgb = np.divide(pixels[..., :3], alpha, out=np.zeros_like(pixels[..., :3]), where=alpha > 0)
-    return np.concatenate([rgb.clip(0, 1), alpha], -1)
+    out = pixels / np.maximum(alpha, 1e-30)          # where alpha is 0 so is the colour
+    np.minimum(out, 1, out=out)
+    out[..., 3:] = alpha
+    return out
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:
     """float32 premultiplied -> uint8 straight, rounded; where alpha rounds to 0 the colour is 0 too."""
-    out = (straight(pixels).clip(0, 1) * 255 + 0.5).astype(np.uint8)
-    out[out[..., 3] == 0] = 0
-    return out
+    out = straight(pixels)
+    out *= 255
+    out += 0.5
+    bytes_ = out.astype(np.uint8)
+    bytes_ *= bytes_[..., 3:] > 0
+    return bytes_
 
 
 # --- B(cb, cs): section 10.1, channel by channel -----------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from models.placing import Box, box_of, drawn
 from models.stack import Layer, Node, Placement, Stack, Text
 
 MAX_OUT_SIDE_PX, MAX_OUT_PX = 16_384, 150_000_000    # 12,000 x 12,000 fits
-STRIP_PX = 1_000_000                                 # 16 MB a float buffer
+STRIP_PX = 300_000                                   # 5 MB a float buffer: what a processor keeps near
 MAX_REDRAWN_PX = 36_000_000
 SAME_SIZE = 1e-3                                     # a picture within this share of its drawn size is not drawn anew
 SNAP_PX = 2.5                                        # what renderers may round up to

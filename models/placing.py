@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from models.blending import premultiplied
+from models.blending import bounded, premultiplied
 from models.stack import Placement
 
 NEAR_PX = 1e-4                                       # closer than this to a whole pixel is on it
@@ -151,9 +151,13 @@ def _warped(pixels: np.ndarray, place: Placement, tile: Box) -> np.ndarray:
     matrix = np.column_stack([to_grid[:, None] * linear, to_grid * (linear @ (0.5, 0.5) + start) - low - 0.5])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     out = cv2.warpAffine(part, matrix, tile.size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-    out[..., 3:].clip(0, 1, out=out[..., 3:])
-    np.clip(out[..., :3], 0, out[..., 3:], out=out[..., :3])
-    return out * _coverage(linear, start, place, tile)[..., None]
+    out = bounded(out)
+    return out if _all_inside(corners, grid) else out * _coverage(linear, start, place, tile)[..., None]
+
+
+def _all_inside(corners: list[np.ndarray], grid: np.ndarray) -> bool:
+    """Whether no pixel of a tile with these corners, in pixels of the grid, reaches over the picture's edges."""
+    return bool(np.min(corners) >= 1 and (np.max(corners, 0) <= grid - 1).all())
 
 
 def _to_local(place: Placement, tile: Box) -> tuple[np.ndarray, np.ndarray]:
