@@ -17,11 +17,11 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 LEVELS = {
     "models": 0, "models.job": 0, "models.spec": 0, "models.errors": 0, "models.sampling": 0, "models.compat": 0, "models.files": 0,
-    "models.nets": 0, "models.frozen": 0,
+    "models.nets": 0, "models.frozen": 0, "models.nouns": 0,
     "models.pixels": 1, "models.devices": 1, "models.weights": 1, "models.turns": 1, "models.lines": 1, "models.tags": 1,
     "models.checkpoint": 1, "models.text": 1, "models.pathdata": 1, "models.vectors": 1,
-    "models.metadata": 1, "models.stamps": 1, "models.indexfile": 1, "models.hub": 1,
-    "models.stack": 1, "models.blending": 1, "models.placing": 1, "models.compose": 1, "models.lettering": 1, "models.layout": 1,
+    "models.metadata": 1, "models.stamps": 1, "models.indexfile": 1, "models.hub": 1, "models.releases": 1, "models.edges": 1,
+    "models.stack": 1, "models.blending": 1, "models.placing": 1, "models.compose": 1, "models.lettering": 1, "models.layout": 1, "models.signs": 1, "models.reading": 1,
     "models.contracts": 2, "models.shelf": 2,
     "models.bases": 3, "models.adapters": 3, "models.percepts": 3,
     "models.catalog": 4, "models.memory": 4, "models.attachments": 4,

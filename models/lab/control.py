@@ -74,14 +74,15 @@ def random_shares(config: ControlConfig, count: int, rng: np.random.Generator) -
     return shares
 
 
-def control_loss(net: Any, control: Any, batch: Batch, lines: Tensor, times: Tensor, eps: Tensor) -> Tensor:
-    """Weighted squared error of x0 under control, per sample [B]; times at the very top start from pure noise."""
+def control_loss(net: Any, control: Any, batch: Batch, lines: Tensor, times: Tensor, eps: Tensor, cells: Tensor | float = 1.0) -> Tensor:
+    """Weighted squared error of x0 under control, per sample [B]; times at the very top start from pure noise. `cells`
+    [B, 1, h, w]: weights of places."""
     sigma = sigmas_at(times)[:, None, None, None]
     shown = (times < TOP).float()[:, None, None, None]
     alpha, _ = vp_scales(sigma)
     inputs = inputs_of(alpha * (shown * batch.latents + sigma * eps), times, batch.cond)
     answer = predict(net, inputs["sample"], times, batch.cond, **residuals(control, inputs, hint(control, lines))).float()
-    return weights_of(sigma[:, 0, 0, 0]) * (answer - batch.latents).square().mean((1, 2, 3))
+    return weights_of(sigma[:, 0, 0, 0]) * (cells * (answer - batch.latents).square()).mean((1, 2, 3))
 
 
 def train_control(net: Any, control: Any, data: LatentSet, lines: Lines, budget: Budget, config: ControlConfig, device: str = "cpu",
@@ -117,10 +118,10 @@ def export_control(control: Any, what: str, path: Path, recipe: dict[str, Any], 
     return path
 
 
-def _first(net: Any, start: Path | None) -> tuple[Any, int]:
-    """(control net, the updates it has had)."""
+def first(start: Path | None, fresh: Callable[[], Any]) -> tuple[Any, int]:
+    """(control net, the updates it has had): the one at `start` where there is one, else a `fresh` one."""
     if start is None or not start.exists():
-        return start_from(build(control_config(dict(net.config))), net), 0
+        return fresh(), 0
     saved = checkpoint.load(start, KIND)
     control = build(saved.config["network"])
     control.load_state_dict(saved.tensors)
@@ -130,7 +131,7 @@ def _first(net: Any, start: Path | None) -> tuple[Any, int]:
 def make_scribble(net: Any, encoder: PatchEncoder, data: LatentSet, unseen: LatentSet, budget: Budget, path: Path, command: str,
                   device: str = "cpu", config: ControlConfig = ControlConfig(), start: Path | None = None) -> None:
     """Build (or go on from the net at `start`, where there is one), train, measure, export."""
-    control, before = _first(net, start)
+    control, before = first(start, lambda: start_from(build(control_config(dict(net.config))), net))
     control = control.to(device, memory_format=torch.channels_last)
     lines = Lines(encoder.cpu())
     train_control(net, control, data, lines, budget, config, device, lambda text: print(text, flush=True))

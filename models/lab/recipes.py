@@ -205,6 +205,25 @@ def scribble(s: Settings) -> None:
                   Budget(s.minutes, s.updates or None), Path(s.out) if s.out else shipped, s.command, s.on, config, shipped if s.start == "shipped" else None)
 
 
+def glyphs(s: Settings) -> None:
+    """Train the glyph control, which paints words, on made-up signs and put it into assets/adapters."""
+    from models.lab.glyphs import make_glyphs
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.parallel import join
+    from models.weights import ASSETS
+    join()
+    painter, shipped = Painter(device=s.on), ASSETS / "adapters" / "glyphs.safetensors"
+    make_glyphs(painter.net(s.base), painter.encoder, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)),
+                Budget(s.minutes, s.updates or None), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
+
+
+def fonts(s: Settings) -> None:
+    """Fetch the fonts that ship and put them into assets/fonts."""
+    from models.lab.fonts import make_fonts
+    print(f"{len(make_fonts(s.data / 'packages'))} fonts")
+
+
 def image_prompt(s: Settings) -> None:
     """Train the image prompt with its encoder and put it into assets/adapters."""
     from models.lab.image_prompt import make_image_prompt
@@ -218,6 +237,20 @@ def image_prompt(s: Settings) -> None:
                       ASSETS / "adapters" / "image-prompt.safetensors", s.command, s.on)
 
 
+def unicon(s: Settings) -> None:
+    """Train the pair of a picture and its lines or silhouette (UniCon) and put it into assets/adapters."""
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.parallel import join
+    from models.lab.unicon import make_unicon
+    from models.weights import ASSETS
+    join()
+    painter = Painter(device=s.on)
+    shipped = ASSETS / "adapters" / "unicon.safetensors"
+    make_unicon(painter.net(s.base), painter.encoder, painter.text, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)),
+                Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
+
+
 def rgba(s: Settings) -> None:
     """Train the transparent decoder and put it into assets/adapters."""
     from models.lab.drawings import read_drawings
@@ -227,6 +260,15 @@ def rgba(s: Settings) -> None:
     painter = Painter(device=s.on)
     make_rgba(painter.encoder, painter.decoder, read_drawings(s.data), Budget(s.minutes), ASSETS / "adapters" / "transparent.safetensors",
               s.command, s.on)
+
+
+def matting(s: Settings) -> None:
+    """Train the matting net (Cut out) and put it into assets/percepts."""
+    from models.lab.drawings import read_drawings
+    from models.lab.matting import make_matting
+    from models.weights import ASSETS
+    path = Path(s.out) if s.out else ASSETS / "percepts" / "matting.safetensors"
+    make_matting(read_drawings(s.data), Budget(s.minutes), path, s.command)
 
 
 def retrieval(s: Settings) -> None:
@@ -261,7 +303,7 @@ def embedded(s: Settings) -> None:
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
     f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores,
-                            sheet, style, scribble, image_prompt, rgba, retrieval, bundle, embedded)}
+                            sheet, style, scribble, glyphs, fonts, image_prompt, unicon, rgba, matting, retrieval, bundle, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:

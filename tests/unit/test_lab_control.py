@@ -85,13 +85,14 @@ def test_shares_cover_their_range() -> None:
 
 def test_training_goes_on_from_a_control_on_disk(tmp_path: Path) -> None:
     net = build_unet(TINY)
-    first, before = control._first(net, tmp_path / "none.safetensors")
+    fresh = lambda: start_from(build(control_config(TINY)), net)
+    first, before = control.first(tmp_path / "none.safetensors", fresh)
     assert before == 0
     torch.manual_seed(1)
     for p in first.parameters():
         p.data.add_(0.01 * torch.randn_like(p))
     path = control.export_control(first, "scribble", tmp_path / "lines.safetensors", {"updates": 7}, "Lines", "Follows lines.")
-    again, before = control._first(net, path)
+    again, before = control.first(path, fresh)
     assert before == 7
     near = [(a.data - b.data).abs().max() for a, b in zip(first.parameters(), again.parameters())]
     assert max(near) < 0.02, "int8 rows are near what was saved"
