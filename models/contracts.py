@@ -32,12 +32,14 @@ def never_cancel() -> bool:
 class Step:
     """One call of the network. `x` [B, C, h, w] = x0 + sigma * noise; `cond` as batch_cond returned it; `inputs`: the keyword
     inputs the network is about to get (sample, timestep, encoder_hidden_states, ...), which a ControlNet takes too;
-    `negative`: the pass with the negative prompt, whose answer is subtracted by classifier-free guidance."""
+    `negative`: the pass with the negative prompt, whose answer is subtracted by classifier-free guidance; `region`: a pass with the
+    words of a part of the picture."""
     x: Tensor
     sigma: float
     cond: Any
     inputs: dict[str, Any]
     negative: bool = False
+    region: bool = False
 
 
 @dataclass
@@ -48,12 +50,17 @@ class Hooks:
     start(x, cond) -> x: changes the first noise [B, C, h, w] before the first step.
     before_denoise(step) -> extra keyword inputs of the network, e.g. the residuals of a ControlNet; those of several adapters
     are added up by `merge_extra`. Called only inside the window of the adapter's use.
+    after_denoise(x0, share) -> x0: changes the finished estimate [B, C, h, w] of a step at `share` of the walk, guidance and regions
+    included, before a mask puts the given picture back; called at every step, whatever the window.
     decode(latents): replaces the base's decoder (e.g. a transparent or a tiny one).
+    report() -> arrays by name, asked once after the walk: what an adapter that looks on saw. They come back as Result.seen.
     """
     prepare: Callable[[Job, AdapterUse], None] | None = None
     start: Callable[[Tensor, Any], Tensor] | None = None
     before_denoise: Callable[[Step], dict[str, Any]] | None = None
+    after_denoise: Callable[[Tensor, float], Tensor] | None = None
     decode: Callable[[Tensor], Tensor] | None = None
+    report: Callable[[], dict[str, Any]] | None = None
 
 
 def merge_extra(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -127,4 +134,4 @@ class Percept(Protocol):
     spec: PerceptSpec
 
     def look(self, rgb: Tensor) -> Tensor:
-        """[B, 3, H, W] in [0, 1] -> what it sees (a mask, edges, an embedding)."""
+        """[B, 3, H, W] in [0, 1] -> what it sees (a mask, edges, an embedding). Those that see alpha take hints, see PerceptSpec."""

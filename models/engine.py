@@ -22,13 +22,14 @@ from models.catalog import Catalog, index_of, styled
 from models.contracts import Base, Cancel, Hooks, Plan, Progress, Step, ignore_progress, merge_extra, never_cancel
 from models.devices import describe, is_out_of_memory, pick_device
 from models.errors import BadInput, Cancelled, StudioError
-from models.job import AdapterUse, Extent, Job, Result, Timings
+from models.job import AdapterUse, Extent, Job, Picture, Region, Result, Timings
 from models.memory import Resident
 from models.registry import Registry
 from models.sampling import noise, run
 from models.tags import resolved
 from models.turns import Turns, Urgency
 
+Painting = tuple[np.ndarray, tuple[str, ...], dict[str, np.ndarray]]            # pixels, notes, what adapters saw
 FIRST_FRESH_STREAM = 1                               # noise stream 0 starts a picture, stream i refreshes it after step i
 
 
@@ -56,6 +57,16 @@ class Clock:
             self.ms[stage] = self.ms.get(stage, 0.0) + (time.perf_counter() - start) * 1e3
 
 
+@dataclass(frozen=True)
+class Words:
+    """What the network is told: `cond` batched over the seeds, `without` of the negative words or None; `regions`: (cond, mask
+    [1, 1, h, w]) of parts, the masks being shares that with `own`, the share of `cond`, sum to 1."""
+    cond: Any
+    without: Any = None
+    regions: tuple[tuple[Any, Tensor], ...] = ()
+    own: Tensor | None = None
+
+
 @dataclass
 class Brush:
     """What one render needs at hand: the leased base, its hooks, and the caller's two callbacks."""
@@ -70,13 +81,17 @@ class Brush:
             raise Cancelled()
         self.progress(i, len(self.plan.sigmas), "painting")
 
-    def denoise(self, x: Tensor, sigma: float, cond: Any, negative: bool = False) -> Tensor:
+    def share(self, sigma: float) -> float:
+        """How far along the walk a step is, 0 at its start."""
+        return self.plan.sigmas.index(sigma) / len(self.plan.sigmas)
+
+    def denoise(self, x: Tensor, sigma: float, cond: Any, negative: bool = False, region: bool = False) -> Tensor:
         """x0 of the base with what its adapters add at this step."""
         extra: dict[str, Any] = {}
-        share = self.plan.sigmas.index(sigma) / len(self.plan.sigmas)
+        share = self.share(sigma)
         for use, hook in self.hooks:
             if hook.before_denoise and use.acts_at(share):
-                step = Step(x, sigma, cond, self.base.inputs(x, sigma, cond), negative)
+                step = Step(x, sigma, cond, self.base.inputs(x, sigma, cond), negative, region)
                 extra = merge_extra(extra, hook.before_denoise(step))
         return self.base.denoise(x, sigma, cond, extra)
 
@@ -84,6 +99,25 @@ class Brush:
         for _, hook in self.hooks:
             x = hook.start(x, cond) if hook.start else x
         return x
+
+    def painted(self, x: Tensor, sigma: float, words: Words) -> Tensor:
+        """x0 of all words: guided, regions mixed in, and what adapters make of it."""
+        plain = None if words.without is None else self.denoise(x, sigma, words.without, negative=True)
+
+        def guided(cond: Any, region: bool) -> Tensor:
+            x0 = self.denoise(x, sigma, cond, region=region)
+            return x0 if plain is None else plain + self.plan.guidance * (x0 - plain)
+
+        x0 = guided(words.cond, False)
+        if words.regions:
+            x0 = x0 * words.own + sum(mask * guided(cond, True) for cond, mask in words.regions)
+        for _, hook in self.hooks:
+            x0 = hook.after_denoise(x0, self.share(sigma)) if hook.after_denoise else x0
+        return x0
+
+    def report(self) -> dict[str, np.ndarray]:
+        """What adapters that look on saw."""
+        return {name: array for _, hook in self.hooks if hook.report for name, array in hook.report().items()}
 
     def decode(self, latents: Tensor) -> Tensor:
         own = [h.decode for _, h in self.hooks if h.decode]
@@ -117,10 +151,10 @@ class Engine:
                 turn.enter_context(self.turns.take(session, urgency, cancel))
             if cancel():
                 raise Cancelled()
-            painted, notes = self.by_hand(lambda: self._paint_or_retry(job, progress, cancel, clock))
-        return Result(painted, job, Timings(**{f"{k}_ms": v for k, v in clock.ms.items()}), notes)
+            painted, notes, seen = self.by_hand(lambda: self._paint_or_retry(job, progress, cancel, clock))
+        return Result(painted, job, Timings(**{f"{k}_ms": v for k, v in clock.ms.items()}), notes, seen)
 
-    def _paint_or_retry(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
+    def _paint_or_retry(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> Painting:
         try:
             return self._paint(job, progress, cancel, clock)
         except (MemoryError, RuntimeError) as error:
@@ -128,30 +162,36 @@ class Engine:
                 raise
         self.registry.drop_idle()                    # outside the except block: the traceback holds the tensors of the first try
         try:
-            parts = [self._paint(job.but(seeds=(seed,)), progress, cancel, clock) for seed in job.seeds]
+            parts = [self._paint(job.but(seeds=(seed,), each=job.each[i:i + 1]), progress, cancel, clock) for i, seed in enumerate(job.seeds)]
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):
                 raise self.registry.does_not_fit(f"{len(job.seeds)} x {job.extent} px of {job.base}") from None
             raise
-        return np.concatenate([pixels for pixels, _ in parts]), (*parts[0][1], "Memory ran short: the pictures were painted one by one.")
+        seen = {name: np.concatenate([part[2][name] for part in parts]) for name in parts[0][2]}
+        return np.concatenate([part[0] for part in parts]), (*parts[0][1], "Memory ran short: the pictures were painted one by one."), seen
 
     def by_hand(self, work: Callable[[], Any]) -> Any:
         """Run `work` in the painting thread and wait for what it returns or raises. Never call it from that thread."""
         return self._hand.submit(work).result()
 
-    def look(self, percept_id: str, rgb: np.ndarray, session: str = "") -> np.ndarray:
-        """The lines a percept sees in a picture, uint8 [H, W, 3] -> uint8 [H, W], in a turn of its own. Raises StudioError."""
-        if self.catalog.percept(percept_id).spec.sees != "lines":
+    def look(self, percept_id: str, rgb: np.ndarray, session: str = "", hints: np.ndarray | None = None) -> np.ndarray:
+        """The lines or the alpha a percept sees in a picture, uint8 [H, W, 3] -> uint8 [H, W], in a turn of its own. `hints`, for those
+        that see alpha: uint8 [H, W, 2], 255 where the user says keep, drop. Raises StudioError."""
+        sees = self.catalog.percept(percept_id).spec.sees
+        if sees not in ("lines", "alpha"):
             raise BadInput(f'"{percept_id}" finds no lines in a picture.', "Choose an annotator.")
+        if hints is not None and sees != "alpha":
+            raise BadInput(f'"{percept_id}" takes no hints.')
 
         def seen() -> np.ndarray:
             with self.registry.percept(percept_id) as percept, torch.inference_mode():
-                picture = pixels.to_tensor(pixels.Picture.from_array(rgb), self.registry.device.name)
-                return pixels.to_uint8(percept.look(picture))[0, ..., 0]
+                tensor = lambda array: pixels.to_tensor(Picture.from_array(array), self.registry.device.name)
+                told = () if hints is None else (torch.cat([tensor(hints[..., k]) for k in range(2)], 1),)
+                return pixels.to_uint8(percept.look(tensor(rgb), *told))[0, ..., 0]
         with self.turns.take(session, Urgency.PICTURE):
             return self.by_hand(seen)
 
-    def _paint(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
+    def _paint(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> Painting:
         with ExitStack() as held:
             with clock.time("load"):
                 progress(0, 0, "loading")
@@ -160,26 +200,26 @@ class Engine:
 
     @staticmethod
     @torch.inference_mode()
-    def _paint_with(brush: Brush, job: Job, clock: Clock) -> tuple[np.ndarray, tuple[str, ...]]:
+    def _paint_with(brush: Brush, job: Job, clock: Clock) -> Painting:
         base = brush.base
         if job.image is not None and job.strength == 0:
-            return np.repeat(_as_given(job)[None], len(job.seeds), 0), ()
+            return np.repeat(_as_given(job)[None], len(job.seeds), 0), (), {}
         with clock.time("text"):
-            cond, notes = _condition(base, job, brush.plan)
+            words, notes = _condition(base, job, brush.plan)
             for use, hook in brush.hooks:
                 if hook.prepare:
                     hook.prepare(job, use)
         with clock.time("encode"):
             given, mask = _given(base, job)
         with clock.time("denoise"):
-            latents = _walk(brush, job, cond, given, mask)
+            latents = _walk(brush, job, words, given, mask)
         if brush.cancel():
             raise Cancelled()
         with clock.time("decode"):
             picture = _put_back(brush.decode(latents), job, len(brush.plan.sigmas))
             painted = pixels.to_uint8(picture)
         brush.progress(len(brush.plan.sigmas), len(brush.plan.sigmas), "done")
-        return painted, notes
+        return painted, notes, brush.report()
 
     def warm(self, base_id: str) -> None:
         """Load a base and paint one throwaway picture, so that the first real one is quick."""
@@ -214,25 +254,40 @@ class Engine:
             self._hand = ThreadPoolExecutor(1, "paint")              # its thread starts when it is needed again
 
 
-def _condition(base: Base, job: Job, plan: Plan) -> tuple[Any, tuple[str, ...]]:
-    """(cond, uncond or None) batched over the seeds, and notes about the prompt."""
+def _condition(base: Base, job: Job, plan: Plan) -> tuple[Words, tuple[str, ...]]:
+    """The words of a job, and notes about them."""
     count = len(job.seeds)
-    one = base.encode_prompt(styled(base.spec, job.prompt, job.style))
-    cond = base.batch_cond([one] * count)
-    uncond = base.batch_cond([base.encode_prompt(job.negative)] * count) if plan.guidance != 1 else None
-    notes = ("The prompt is longer than this base can read; its end was left out.",) if getattr(one, "truncated", False) else ()
-    return (cond, uncond), notes
+    read = lambda prompt: base.encode_prompt(styled(base.spec, prompt, job.style))
+    each = [read(prompt) for prompt in job.prompts]
+    without = base.batch_cond([base.encode_prompt(job.negative)] * count) if plan.guidance != 1 else None
+    regions, own = _shares(base, job)
+    parts = tuple((base.batch_cond([read(region.prompt)] * count), mask) for region, mask in regions)
+    long = any(getattr(one, "truncated", False) for one in each)
+    notes = ("The prompt is longer than this base can read; its end was left out.",) if long else ()
+    return Words(base.batch_cond(each), without, parts, own), notes
+
+
+def _shares(base: Base, job: Job) -> tuple[list[tuple[Region, Tensor]], Tensor | None]:
+    """What part every region decides of each latent cell, [1, 1, h, w], and what is left to the job's own words. Regions without a
+    pixel are left out. (Bar-Tal et al. 2023, "MultiDiffusion", eq. 5, on x0.)"""
+    masks = [(region, torch.nn.functional.avg_pool2d(pixels.to_tensor(_fitted(region.mask, job), base.device), base.latent_px)) for region in job.regions]
+    masks = [(region, mask) for region, mask in masks if mask.any()]
+    if not masks:
+        return [], None
+    own = (1 - sum(mask for _, mask in masks)).clamp_min(0)
+    total = own + sum(region.weight * mask for region, mask in masks)
+    return [(region, region.weight * mask / total) for region, mask in masks], own / total
 
 
 def _given(base: Base, job: Job) -> tuple[Tensor | None, Tensor | None]:
     """Latents [1, C, h, w] of the job's image and its mask [1, 1, h, w] on the latent grid, where there are any."""
     if job.image is None:
         return None, None
-    rgb = pixels.to_tensor(pixels.Picture.from_array(_as_given(job)), base.device, base.dtype)
+    rgb = pixels.to_tensor(Picture.from_array(_as_given(job)), base.device, base.dtype)
     latents = base.encode(rgb).float()
     if job.mask is None:
         return latents, None
-    mask = pixels.to_tensor(_mask(job), base.device)
+    mask = pixels.to_tensor(_fitted(job.mask, job), base.device)
     return latents, torch.nn.functional.max_pool2d(mask, base.latent_px)
 
 
@@ -241,31 +296,30 @@ def _as_given(job: Job) -> np.ndarray:
     return pixels.cover(pixels.flatten(job.image), job.extent).array
 
 
-def _mask(job: Job) -> Any:
-    """The job's mask as one channel of the job's size; RGB masks count by their first channel."""
-    one = pixels.Picture.from_array(job.mask.array[..., :1])
-    return pixels.cover(one, job.extent)
+def _fitted(mask: Picture, job: Job) -> Picture:
+    """A mask as one channel of the job's size; of colours the first channel counts."""
+    return pixels.cover(Picture.from_array(mask.array[..., :1]), job.extent)
 
 
-def _start(base: Base, job: Job, sigma: float, given: Tensor | None) -> Tensor:
+def _start(base: Base, job: Job, sigma: float, given: Tensor | None, mask: Tensor | None) -> Tensor:
+    """The first noise [B, C, h, w], over the given latents where there are some. At strength 1 nothing of them lies under what is free
+    from the first step on: a trace of white paper would make a one-step student paint pale."""
     shape = (base.latent_channels, job.extent.height // base.latent_px, job.extent.width // base.latent_px)
-    eps = noise(job.seeds, shape).to(base.device)
-    return sigma * eps if given is None else given + sigma * eps
+    eps = sigma * noise(job.seeds, shape).to(base.device)
+    if given is None or (mask is None and job.strength == 1):
+        return eps
+    return given + eps if mask is None or job.strength < 1 else torch.where(mask > _frees_above(0, job.steps), eps, given + eps)
 
 
-def _walk(brush: Brush, job: Job, cond: Any, given: Tensor | None, mask: Tensor | None) -> Tensor:
+def _walk(brush: Brush, job: Job, words: Words, given: Tensor | None, mask: Tensor | None) -> Tensor:
     """From noise (and the given latents) down the plan's sigmas to x0 [B, C, h, w]."""
     base, plan = brush.base, brush.plan
-    with_prompt, without = cond
 
     def denoise(x: Tensor, sigma: float) -> Tensor:
-        x0 = brush.denoise(x, sigma, with_prompt)
-        if without is not None:
-            plain = brush.denoise(x, sigma, without, negative=True)
-            x0 = plain + plan.guidance * (x0 - plain)
+        x0 = brush.painted(x, sigma, words)
         return x0 if mask is None else torch.where(mask > _frees_above(plan.sigmas.index(sigma), len(plan.sigmas)), x0, given)
 
-    x = brush.start(_start(base, job, plan.sigmas[0], given if job.strength < 1 or mask is not None else None), with_prompt)
+    x = brush.start(_start(base, job, plan.sigmas[0], given, mask), words.cond)
     fresh = (lambda i: noise(job.seeds, x.shape[1:], stream=FIRST_FRESH_STREAM + i).to(x.device)) if plan.stochastic else None
     return run(denoise, x, plan.sigmas, fresh, brush.before_step)
 
@@ -282,8 +336,8 @@ def _put_back(picture: Tensor, job: Job, steps: int) -> Tensor:
     if job.mask is None:
         return picture
     shown = _as_given(job) if picture.shape[1] == 3 else pixels.cover(pixels.with_alpha(job.image), job.extent).array
-    given = pixels.to_tensor(pixels.Picture.from_array(shown), str(picture.device), picture.dtype)
-    mask = (pixels.to_tensor(_mask(job), str(picture.device)) > _frees_above(steps - 1, steps)).to(picture.dtype)
+    given = pixels.to_tensor(Picture.from_array(shown), str(picture.device), picture.dtype)
+    mask = (pixels.to_tensor(_fitted(job.mask, job), str(picture.device)) > _frees_above(steps - 1, steps)).to(picture.dtype)
     soft = torch.nn.functional.avg_pool2d(mask, 9, 1, 4, count_include_pad=False) * mask
     return pixels.blend(given, picture, soft)
 

@@ -18,6 +18,7 @@ MAX_SIDE_PX = 8192
 MAX_STEPS = 100
 MAX_GUIDANCE = 100
 MAX_BATCH = 64
+MAX_REGIONS = 16
 MAX_PROMPT_CHARS = 20_000
 MAX_SEED = 2 ** 63 - 1
 
@@ -82,7 +83,8 @@ class AdapterUse:
     """One adapter of a job: its id, its strength (0 = as if absent) and the picture it looks at, if it needs one.
 
     more: further pictures for adapters that look at several. start, stop: the share of the walk from noise (0) to picture (1)
-    in which it acts; a step i of n lies at i / n.
+    in which it acts; a step i of n lies at i / n. words: what it is to do with its picture, for adapters that take orders. noise: how
+    little its picture is to be believed, 0..1, for adapters that paint along with it.
     """
     id: str
     strength: float = 1.0
@@ -90,8 +92,12 @@ class AdapterUse:
     more: tuple[Picture, ...] = ()
     start: float = 0.0
     stop: float = 1.0
+    words: str = ""
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
+        _require(0 <= self.noise <= 1, f"The noise of an adapter's picture is {self.noise}, outside 0..1.")
+        _require(len(self.words) <= MAX_PROMPT_CHARS, f"Words may have {MAX_PROMPT_CHARS:,} characters at most.")
         _require(0 <= self.start < self.stop <= 1, f"An adapter cannot act from {self.start} to {self.stop}: 0 <= start < stop <= 1.")
         _require(not self.more or self.image is not None, "Further pictures need a first one.")
 
@@ -106,13 +112,34 @@ class AdapterUse:
     def to_dict(self, pictures: str = "inline") -> dict:
         """JSON-ready; what has its default is left out, so that the digests of older jobs hold."""
         out = {"id": self.id, "strength": self.strength, "image": _picture_out(self.image, pictures)}
-        extra = {"more": [_picture_out(p, pictures) for p in self.more], "start": self.start, "stop": self.stop}
-        return out | {k: v for k, v in extra.items() if v not in ([], 0.0 if k == "start" else 1.0)}
+        extra = {"more": [_picture_out(p, pictures) for p in self.more], "start": self.start, "stop": self.stop, "words": self.words,
+                 "noise": self.noise}
+        return out | {k: v for k, v in extra.items() if v not in ([], "", 1.0 if k == "stop" else 0.0)}
 
     @classmethod
     def from_dict(cls, v: dict) -> AdapterUse:
         return cls(v["id"], v.get("strength", 1.0), _picture_in(v.get("image")), tuple(map(_picture_in, v.get("more", ()))),
-                   v.get("start", 0.0), v.get("stop", 1.0))
+                   v.get("start", 0.0), v.get("stop", 1.0), v.get("words", ""), v.get("noise", 0.0))
+
+
+@dataclass(frozen=True)
+class Region:
+    """Other words for a part of the picture: `mask` 255 where `prompt` decides, 0 where the job's own prompt does, grey for a mixture.
+    Where several lie over each other their weights share the place."""
+    prompt: str
+    mask: Picture
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(len(self.prompt) <= MAX_PROMPT_CHARS, f"A prompt may have {MAX_PROMPT_CHARS:,} characters at most.")
+        _require(0 < self.weight <= 100, f"The weight of a region must be above 0 and at most 100, not {self.weight}.")
+
+    def to_dict(self, pictures: str = "inline") -> dict:
+        return {"prompt": self.prompt, "mask": _picture_out(self.mask, pictures), "weight": self.weight}
+
+    @classmethod
+    def from_dict(cls, v: dict) -> Region:
+        return cls(v["prompt"], _picture_in(v["mask"]), v.get("weight", 1.0))
 
 
 @dataclass(frozen=True)
@@ -122,7 +149,8 @@ class Job:
     seeds: one per sample of the batch. steps: denoising steps of a picture made from pure noise. guidance: classifier-free
     guidance scale, 1 = none, None = the base's own default. image + strength: image-to-image; strength 1 ignores the image,
     0 returns it. mask: 255 where the picture may change, 0 where it stays, grey where it may change late and so only a little.
-    style: an id of the base's style list, "" = none.
+    style: an id of the base's style list, "" = none. each: a prompt for every seed in place of `prompt`, () = `prompt` for all.
+    regions: other words for parts of the picture, mixed at every step.
     """
     prompt: str = ""
     base: str = "embedded"
@@ -136,6 +164,8 @@ class Job:
     image: Picture | None = None
     strength: float = 1.0
     mask: Picture | None = None
+    each: tuple[str, ...] = ()
+    regions: tuple[Region, ...] = ()
 
     def __post_init__(self) -> None:
         _require(1 <= self.steps <= MAX_STEPS, f"{self.steps} steps is outside 1..{MAX_STEPS}.")
@@ -143,8 +173,15 @@ class Job:
         _require(all(0 <= s <= MAX_SEED for s in self.seeds), f"A seed must lie in 0..{MAX_SEED}.")
         _require(0.0 <= self.strength <= 1.0, f"Strength {self.strength} is outside 0..1.")
         _require(self.guidance is None or 0.0 <= self.guidance <= MAX_GUIDANCE, f"Guidance {self.guidance} is outside 0..{MAX_GUIDANCE}.")
-        _require(max(len(self.prompt), len(self.negative)) <= MAX_PROMPT_CHARS, f"A prompt may have {MAX_PROMPT_CHARS:,} characters at most.")
+        _require(max(map(len, (self.prompt, self.negative, *self.each))) <= MAX_PROMPT_CHARS, f"A prompt may have {MAX_PROMPT_CHARS:,} characters at most.")
         _require(self.mask is None or self.image is not None, "A mask needs an image to apply to.")
+        _require(len(self.each) in (0, len(self.seeds)), f"{len(self.each)} prompts do not go with {len(self.seeds)} seeds: one each.")
+        _require(len(self.regions) <= MAX_REGIONS, f"{len(self.regions)} regions are more than {MAX_REGIONS}.")
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """One a seed."""
+        return self.each or (self.prompt,) * len(self.seeds)
 
     @cached_property
     def digest(self) -> str:
@@ -157,7 +194,8 @@ class Job:
         out["extent"], out["seeds"] = str(self.extent), list(self.seeds)
         out["adapters"] = [a.to_dict(pictures) for a in self.adapters]
         out["image"], out["mask"] = _picture_out(self.image, pictures), _picture_out(self.mask, pictures)
-        return out
+        extra = {"each": list(self.each), "regions": [region.to_dict(pictures) for region in self.regions]}
+        return {k: v for k, v in out.items() if k not in extra} | {k: v for k, v in extra.items() if v}     # older jobs keep their digests
 
     @classmethod
     def from_dict(cls, values: dict) -> Job:
@@ -173,6 +211,7 @@ class Job:
         if "adapters" in v:
             v["adapters"] = tuple(map(AdapterUse.from_dict, v["adapters"]))
         v["image"], v["mask"] = _picture_in(v.get("image")), _picture_in(v.get("mask"))
+        v["each"], v["regions"] = tuple(v.get("each", ())), tuple(map(Region.from_dict, v.get("regions", ())))
         return cls(**v)
 
     def but(self, **changes: object) -> Job:
@@ -197,11 +236,13 @@ class Timings:
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """`pixels`: uint8 [B, H, W, 3 or 4], one per seed of `job`, read-only."""
+    """`pixels`: uint8 [B, H, W, 3 or 4], one per seed of `job`, read-only. `seen`: what adapters that look on saw, by name (see
+    Hooks.report); empty without one."""
     pixels: np.ndarray = field(repr=False)
     job: Job
     timings: Timings
     notes: tuple[str, ...] = ()                      # what the user should know, e.g. "the size was rounded to 256x256"
+    seen: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.pixels.setflags(write=False)

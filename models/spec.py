@@ -98,14 +98,17 @@ class AdapterSpec:
     knows: str = ""
     licence: str = ""
     also: tuple[Arch, ...] = ()                      # further architectures, for what depends on their shared latents only
+    families: tuple[str, ...] = ()                   # whole families, for methods without weights, to which widths do not matter
 
     def fits(self, arch: Arch) -> bool:
-        return arch == self.arch or arch in self.also
+        return arch == self.arch or arch in self.also or arch.family in self.families
 
 
 @dataclass(frozen=True)
 class PerceptSpec:
-    """A network that looks instead of paints. `sees`: "lines" [B, 1, H, W] in [0, 1], or "likeness", unit vectors [B, D]."""
+    """A network that looks instead of paints. `sees`: "lines" [B, 1, H, W] in [0, 1]; "alpha" [B, 1, H, W] in [0, 1], how much of a
+    pixel belongs to the thing, its look(rgb, hints) being told by hints [B, 2, H, W] what to keep and what to drop; or "likeness", unit
+    vectors [B, D]."""
     id: str
     title: str
     files: tuple[WeightFile, ...]

@@ -23,7 +23,8 @@ def shipped_bases() -> list[str]:
 
 
 def shipped_adapters() -> list[tuple[str, str]]:
-    """(adapter, base) for every shipped adapter and the first shipped base it fits."""
+    """(adapter, base) for every shipped adapter that changes pictures, and the first shipped base it fits."""
     catalog, here = Catalog(), shipped_bases()
-    fits = {spec.id: [id for id in here if spec.fits(catalog.bases[id].arch)] for spec in catalog.adapters.values()}
+    fits = {spec.id: [id for id in here if spec.fits(catalog.bases[id].arch)] for spec in catalog.adapters.values()
+            if spec.kind != "record"}
     return [(adapter, bases[0]) for adapter, bases in fits.items() if bases]

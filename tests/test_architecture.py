@@ -22,6 +22,7 @@ LEVELS = {
     "models.checkpoint": 1, "models.text": 1, "models.pathdata": 1, "models.vectors": 1,
     "models.metadata": 1, "models.stamps": 1, "models.indexfile": 1, "models.hub": 1, "models.releases": 1, "models.edges": 1,
     "models.stack": 1, "models.blending": 1, "models.placing": 1, "models.compose": 1, "models.lettering": 1, "models.layout": 1, "models.signs": 1, "models.reading": 1,
+    "models.decoding": 1,
     "models.contracts": 2, "models.shelf": 2,
     "models.bases": 3, "models.adapters": 3, "models.percepts": 3,
     "models.catalog": 4, "models.memory": 4, "models.attachments": 4,

@@ -12,6 +12,8 @@ PLAIN_SHARE = 0.6                                    # of the picture's rim must
 RIM_PX = 4                                           # over so far inside, colours are taken from further in, without paper mixed in
 SPECK_SHARE = 0.01                                   # pieces smaller than this share of the largest are dirt
 SOLID = 128
+VISIBLE = 26                                         # a tenth of 255
+SMEAR_DISTANCE, MOST_PAPER = 14.0, 0.4
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:
@@ -75,6 +77,33 @@ def tidied(rgba: np.ndarray) -> np.ndarray:
     keep = without_specks(rgba[..., 3] >= SOLID)
     soft = cv2.dilate(keep.astype(np.uint8), np.ones((7, 7), np.uint8))
     return np.dstack([inner_colours(rgba[..., :3], keep), rgba[..., 3] * soft])
+
+
+def unpapered(rgba: np.ndarray, paper: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
+    """A painted RGBA without smears of paper that came out opaque at its rim: uint8 [H, W, 4] -> same.
+
+    A smear is nearly the colour of the paper and hangs together with the outside. A thing that is itself of that colour would lose
+    more than MOST_PAPER of its area and is left alone.
+    """
+    solid = rgba[..., 3] >= SOLID
+    near = np.linalg.norm(lab(rgba[..., :3]) - lab(np.uint8([[paper]])), axis=2) < SMEAR_DISTANCE
+    smear = reached_from_rim(near | ~solid) & solid
+    smear = cv2.morphologyEx(smear.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
+    if not smear.any() or smear.sum() > MOST_PAPER * solid.sum():
+        return rgba
+    kept = 1 - cv2.GaussianBlur(cv2.dilate(smear.astype(np.float32), np.ones((3, 3))), (0, 0), 0.8)
+    return np.dstack([rgba[..., :3], (rgba[..., 3] * kept).round().astype(np.uint8)])
+
+
+def stray_islands(alpha: np.ndarray) -> int:
+    """How many pieces of uint8 alpha [H, W] lie apart from the largest and can be seen (VISIBLE and at least 4 pixels)."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats((alpha >= VISIBLE).astype(np.uint8), connectivity=8)
+    return max(0, int((stats[1:, cv2.CC_STAT_AREA] >= 4).sum()) - 1) if count > 1 else 0
+
+
+def touches_frame(alpha: np.ndarray, px: int = 2) -> bool:
+    """Whether something that can be seen lies in the outermost `px` pixels of uint8 alpha [H, W]."""
+    return bool((alpha[on_rim(alpha, px)] >= VISIBLE).any())
 
 
 def enclosed(lines: np.ndarray) -> np.ndarray:
