@@ -5,12 +5,10 @@ program on this machine alone when it names a file or starts a download: a studi
 """
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -19,10 +17,11 @@ from starlette.routing import Route
 
 from models import hub
 from models.errors import BadInput, InUse, StudioError, UnknownId
+from models.releases import RELEASES
+from studio.api.asked import json_object, refusal
 from studio.cards import PAGE, act, cards, memory, own_card
 
 BODY_LIMIT, LIMIT = 10_000, 500
-STATUS = ((UnknownId, 404), (InUse, 409), (StudioError, 400))
 
 
 class Desk:
@@ -76,7 +75,10 @@ class Desk:
         if asked.get("download") is not True:
             self._parcels = {source: hub.look_up(source)}
             return {"size": self._parcels[source].bytes, "files": len(self._parcels[source].files), "says": str(self._parcels[source])}
-        return {"card": own_card(self.engine.catalog.shelf.add(self._fetch(source), kind))}
+        path = self._fetch(source)
+        if source in RELEASES:                       # a percept's own file, which is known where it lies
+            return {"card": next(card for card in cards(self.engine, limit=LIMIT)["items"] if card["path"] == str(path))}
+        return {"card": own_card(self.engine.catalog.shelf.add(path, kind))}
 
     def _fetch(self, source: str) -> Path:
         parcel = self._parcels.get(source)
@@ -93,34 +95,15 @@ class Desk:
 
 def answering(work: Callable[[dict[str, Any]], dict[str, Any]], changes: bool = False) -> Any:
     """`work` as a route: in a thread of its own, a StudioError as {"error": sentence}."""
+    read = json_object(BODY_LIMIT)
+
     async def answer(request: Request) -> Response:
         try:
-            asked = await _body(request) if changes else dict(request.query_params)
+            asked = await read(request) if changes else dict(request.query_params)
             return JSONResponse(await run_in_threadpool(work, asked))
         except StudioError as error:
-            return JSONResponse({"error": str(error)}, next(status for kind, status in STATUS if isinstance(error, kind)))
+            return refusal(error)
     return answer
-
-
-async def _body(request: Request) -> dict[str, Any]:
-    """The JSON object that was sent. Raises BadInput for anything else, and for what a foreign page sent."""
-    origin = request.headers.get("origin")
-    if origin and urlsplit(origin).netloc != request.headers.get("host"):
-        raise BadInput("A page of another site asked for this.", "Open the studio itself.")
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        raise BadInput("Send JSON, with its content type.")
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY_LIMIT:
-            raise BadInput(f"More than {BODY_LIMIT:,} bytes were sent.")
-    try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
-        raise BadInput("That is no readable JSON.") from None
-    if not isinstance(asked, dict):
-        raise BadInput("Send a JSON object.")
-    return asked
 
 
 def _text(asked: dict[str, Any], name: str) -> str:

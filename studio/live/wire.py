@@ -73,11 +73,11 @@ def whole(value: object) -> int:
 
 
 def encode_picture(pixels: np.ndarray) -> tuple[str, bytes]:
-    """uint8 [H, W, 3 or 4] -> (media type, bytes): JPEG, or PNG when there is transparency."""
+    """uint8 [H, W, 3 or 4] -> (media type, bytes): JPEG, or WebP when there is transparency, whose alpha is exact."""
     out = io.BytesIO()
     if pixels.shape[2] == 4:
-        Image.fromarray(pixels).save(out, "PNG", compress_level=1)
-        return "image/png", out.getvalue()
+        Image.fromarray(pixels).save(out, "WEBP", quality=JPEG_QUALITY, method=0, alpha_quality=100)
+        return "image/webp", out.getvalue()
     Image.fromarray(pixels).save(out, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return "image/jpeg", out.getvalue()
 

@@ -5,7 +5,7 @@ const MAX_BYTES = 64 * 2 ** 20;
 const MAX_PIXELS = 100e6;
 
 /** Width and height from the first bytes of a PNG, JPEG, GIF or WebP, without decoding it; null when unknown. */
-async function declaredSize(file) {
+export async function declaredSize(file) {
   const v = new DataView(await file.slice(0, 512 * 1024).arrayBuffer());
   if (v.byteLength < 30) return null;
   if (v.getUint32(0) === 0x89504e47) return [v.getUint32(16), v.getUint32(20)];

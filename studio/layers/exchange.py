@@ -1,0 +1,92 @@
+"""Files in and out of the Layers tab: any picture as a layer, files with layers as documents, a document in every export format."""
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import studio.export
+from models.errors import BadInput, UnknownId
+from models.job import Extent, Picture
+from models.pixels import decode, with_alpha
+from models.stack import Group, Layer, Node, Placement, Stack, new_id
+from studio.layers.pictures import Pictures
+
+MAX_CANVAS_PX = 4096                                 # a larger picture opens on a canvas of this side
+_FILE_CHARS = re.compile(r"[^\w\-. ]+")
+
+
+def formats() -> dict[str, Any]:
+    """Every FORMAT in studio/export/*.py by id."""
+    names = (info.name for info in pkgutil.iter_modules(studio.export.__path__) if not info.name.startswith("_"))
+    found = (getattr(importlib.import_module(f"studio.export.{name}"), "FORMAT", None) for name in names)
+    return {kind.id: kind for kind in found if kind}
+
+
+class Exchange:
+    """`formats`: what a document is written as, by id."""
+
+    def __init__(self, pictures: Pictures, formats: Mapping[str, Any]) -> None:
+        self.pictures, self.formats = pictures, formats
+
+    def picture(self, data: bytes) -> Picture:
+        """A picture file of any kind as RGBA. Raises BadInput."""
+        return with_alpha(decode(data))
+
+    def write(self, format: str, asked: Mapping[str, Any]) -> tuple[str, bytes, str]:
+        """(file name, bytes, media type). asked: document, name, scale (1), only (ids, all), background ("" = none, else #rrggbb)."""
+        if format not in self.formats:
+            raise UnknownId(f'Nothing is exported as "{format[:40]}".', f"Known: {', '.join(self.formats)}.")
+        kind, stack, scale = self.formats[format], Stack.from_dict(asked.get("document")), asked.get("scale", 1)
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale <= 64:
+            raise BadInput("The scale of an export is a number above 0.", "Choose 1 for the canvas's own size.")
+        self.pictures.check(stack)
+        stack = only(stack, asked.get("only") or ())
+        name = _FILE_CHARS.sub("", str(asked.get("name") or ""))[:80].strip(" .") or "layers"
+        about = {"name": name, "background": _colour(asked.get("background", "")), "jobs": self._jobs(stack)}
+        return f"{name}.{kind.suffix.lstrip('.')}", kind.write(stack, self.pictures, float(scale), about), kind.media
+
+    def _jobs(self, stack: Stack) -> dict[str, Any]:
+        """{picture id: the Job that makes it} of the pictures that have one."""
+        return {id: job for id in stack.pictures() if (job := self.pictures.job(id))}
+
+    def read(self, data: bytes, name: str) -> tuple[str, Stack]:
+        """A file with layers, or a picture, as a document: (name, stack), its pictures kept. Raises BadInput."""
+        return self._single(self.picture(data), name)
+
+    def _single(self, picture: Picture, name: str) -> tuple[str, Stack]:
+        shrink = min(1.0, MAX_CANVAS_PX / max(picture.width, picture.height))
+        width, height = (max(1, round(side * shrink)) for side in (picture.width, picture.height))
+        name = name.rpartition(".")[0] or name
+        layer = Layer(new_id(), name[:200] or "Picture", self.pictures.put(picture), Placement.at(0, 0, width, height))
+        return name, Stack(Extent(width, height), (layer,))
+
+
+def only(stack: Stack, ids: Any) -> Stack:
+    """The stack with nothing but these layers and groups; all of it for no ids."""
+    if not ids:
+        return stack
+    if not isinstance(ids, list | tuple) or not all(isinstance(id, str) for id in ids):
+        raise BadInput('"only" is a list of ids of layers.')
+    for id in ids:
+        stack.find(id)
+    return Stack(stack.extent, _kept(stack.layers, set(ids)))
+
+
+def _kept(nodes: tuple[Node, ...], ids: set[str]) -> tuple[Node, ...]:
+    out = []
+    for node in nodes:
+        if node.id in ids:
+            out.append(node)
+        elif isinstance(node, Group) and (inner := _kept(node.layers, ids)):
+            out.append(replace(node, layers=inner))
+    return tuple(out)
+
+
+def _colour(value: object) -> str:
+    if value != "" and not (isinstance(value, str) and re.fullmatch(r"#[0-9a-fA-F]{6}", value)):
+        raise BadInput("The background of an export is a colour like #ffffff, or none.")
+    return value

@@ -1,0 +1,84 @@
+// The list of documents: new, open, rename, delete (which can be undone).
+import { el, icon } from './dom.js';
+import { address, ask } from './server.js';
+
+const CLOSE = 'm7 7 10 10M17 7 7 17';
+const SIZES = [[1024, 1024, 'Square'], [1080, 1350, 'Post'], [1080, 1920, 'Story'], [1920, 1080, 'Wide'], [512, 512, 'Sticker']];
+
+export class Documents {
+  /** on: {open(document), deleted(id), error(text), note(text, action)}; current(): id of the open one. */
+  constructor(dialog, { current, on }) {
+    Object.assign(this, { dialog, current, on });
+    dialog.addEventListener('click', (e) => { if (e.target === dialog) dialog.close(); });
+  }
+
+  async show() {
+    this.dialog.replaceChildren(head('Documents', () => this.dialog.close()), el('p.ol-note', {}, 'Looking …'));
+    if (!this.dialog.open) this.dialog.showModal();
+    await this.fill();
+  }
+
+  async fill() {
+    let cards;
+    try {
+      ({ documents: cards } = await ask('documents'));
+    } catch (error) {
+      this.dialog.lastElementChild.textContent = error.message;
+      return;
+    }
+    const fresh = SIZES.map(([width, height, title]) => el('button.os-btn', { type: 'button', title: `${width} × ${height} px`, onclick: () => this.make(width, height) }, title));
+    this.dialog.replaceChildren(head('Documents', () => this.dialog.close()), el('.ol-fresh', {}, el('span', {}, 'New'), fresh), el('.ol-cards', {}, cards.map((card) => this.card(card))));
+  }
+
+  card(card) {
+    const name = el('input', { value: card.name, maxlength: '200', 'aria-label': 'Name', onchange: () => this.rename(card, name.value) });
+    const said = `${card.width} × ${card.height} · ${card.layers} ${card.layers === 1 ? 'layer' : 'layers'} · ${ago(card.changed_s)}`;
+    return el(`.ol-card${card.id === this.current() ? '.is-open' : ''}`, { 'data-id': card.id },
+      el('button.ol-cover', { type: 'button', 'aria-label': `Open ${card.name}`, onclick: () => this.open(card.id) }, el('img', { src: address(`document/${card.id}/cover?r=${card.revision}`), alt: '', loading: 'lazy', draggable: false })),
+      el('.ol-card-row', {}, name, el('button.ol-icon', { type: 'button', title: 'Delete', 'aria-label': `Delete ${card.name}`, onclick: () => this.remove(card) }, icon('M4 7h16M9 7V4h6v3m3 0-1 13H7L6 7m4 4v5m4-5v5'))),
+      el('p.ol-note', {}, said));
+  }
+
+  async make(width, height) { await this.tried(async () => this.done(await ask('documents', { name: 'Untitled', stack: { extent: { width, height }, layers: [] } }))); }
+
+  async open(id) { await this.tried(async () => this.done(await ask(`document/${id}`))); }
+
+  done(document) {
+    this.dialog.close();
+    this.on.open(document);
+  }
+
+  async rename(card, name) {
+    await this.tried(async () => {
+      if (card.id === this.current()) { this.on.rename(name); return; }
+      const document = await ask(`document/${card.id}`);
+      await ask(`document/${card.id}`, { name, stack: document.stack, revision: document.revision }, 'PUT');
+    });
+  }
+
+  async remove(card) {
+    await this.tried(async () => {
+      await ask(`document/${card.id}`, undefined, 'DELETE');
+      await this.fill();
+      await this.on.deleted(card.id);
+      this.on.note(`“${card.name}” was deleted.`, { words: 'Undo', run: () => this.tried(async () => { await ask(`document/${card.id}/restore`, undefined, 'POST'); if (this.dialog.open) await this.fill(); this.on.note(`“${card.name}” is back.`); }) });
+    });
+  }
+
+  async tried(work) {
+    try {
+      await work();
+    } catch (error) {
+      this.on.error(error.message);
+    }
+  }
+}
+
+export function head(title, close) {
+  return el('header', {}, el('h2', {}, title), el('button.ol-icon', { type: 'button', 'aria-label': 'Close', title: 'Close (Esc)', onclick: close }, icon(CLOSE)));
+}
+
+function ago(seconds) {
+  const past = Date.now() / 1000 - seconds, unit = [[60, 'second', 1], [3600, 'minute', 60], [86_400, 'hour', 3600], [Infinity, 'day', 86_400]].find(([most]) => past < most);
+  return past < 60 ? 'just now' : new Intl.RelativeTimeFormat('en', { numeric: 'auto' }).format(-Math.round(past / unit[2]), unit[1]);
+}
