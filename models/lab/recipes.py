@@ -251,6 +251,14 @@ def unicon(s: Settings) -> None:
                 Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
 
 
+def icons(s: Settings) -> None:
+    """Train the icon writer on path tokens and put it into assets/vectors."""
+    from models.lab.icons import make_icons
+    from models.weights import ASSETS
+    shipped = ASSETS / "vectors" / "icons.safetensors"
+    make_icons(s.data, Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, start=shipped if s.start == "shipped" else None)
+
+
 def rgba(s: Settings) -> None:
     """Train the transparent decoder and put it into assets/adapters."""
     from models.lab.drawings import read_drawings
@@ -303,7 +311,7 @@ def embedded(s: Settings) -> None:
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
     f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores,
-                            sheet, style, scribble, glyphs, fonts, image_prompt, unicon, rgba, matting, retrieval, bundle, embedded)}
+                            sheet, style, scribble, glyphs, fonts, image_prompt, unicon, icons, rgba, matting, retrieval, bundle, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:

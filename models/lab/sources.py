@@ -110,7 +110,7 @@ def _npm_pack(package: Package, work_dir: Path) -> None:
                           f"Check the connection to the npm registry, {_PACK}")
 
 
-def _files(package: Package, work_dir: Path, say: Callable[[str], None]) -> dict[str, bytes]:
+def files_of(package: Package, work_dir: Path, say: Callable[[str], None]) -> dict[str, bytes]:
     """{path inside the package: content} of what is wanted, in the order of the paths."""
     found = {}
     with tarfile.open(fetch(package, work_dir, say), "r:gz") as tar:
@@ -240,7 +240,7 @@ def raster_candidates(files: dict[str, bytes], names: Names) -> Iterator[Candida
 def _candidates(work_dir: Path, say: Callable[[str], None]) -> list[Candidate]:
 
     def read(package: Package) -> dict[str, object]:
-        return {path: json.loads(data) for path, data in _files(package, work_dir, say).items()}
+        return {path: json.loads(data) for path, data in files_of(package, work_dir, say).items()}
     (emojibase,), (emojilib,), (cldr,) = (read(p).values() for p in (EMOJIBASE, EMOJILIB, CLDR))
     names = Names(emojibase, emojilib, cldr["annotations"]["annotations"])
     iconify = read(ICONIFY)
@@ -250,7 +250,7 @@ def _candidates(work_dir: Path, say: Callable[[str], None]) -> list[Candidate]:
     for source in ICON_SETS:
         licence = iconify["collections.json"][source]["license"]["spdx"]
         found += icon_candidates(source, iconify[f"json/{source}.json"], hexcodes[source], licence, names)
-    found += raster_candidates(_files(FLUENT_3D, work_dir, say), names)
+    found += raster_candidates(files_of(FLUENT_3D, work_dir, say), names)
     for candidate in found:
         candidate.label = clean_label(candidate.label)
     return [c for c in found if len(c.label) > 1]
