@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from models.blending import laid, to_uint8
-from models.errors import BadInput
+from models.errors import BadInput, StudioError
 from models.job import Extent, Picture
 from models.placing import Box, box_of, drawn
 from models.stack import Layer, Node, Placement, Stack, Text
@@ -124,13 +124,16 @@ def rgba(layer: Layer, pictures: Mapping[str, Picture]) -> np.ndarray:
 
 
 def _anew(layer: Layer, pixels: np.ndarray, place: Placement, renderers: Renderers) -> np.ndarray | None:
-    """Words or a drawing at the size they are shown at, or None where nobody can."""
+    """Words or a drawing at the size they are shown at, or None where nobody can (a font that is not here): then the picture serves."""
     shrink = min(1.0, (MAX_REDRAWN_PX / (place.width * place.height)) ** 0.5)
-    if layer.text and renderers.letter:
-        factor = max(place.width / pixels.shape[1], place.height / pixels.shape[0])
-        return renderers.letter(layer.text, factor * shrink)
-    if layer.svg and renderers.rasterise:
-        return renderers.rasterise(layer.svg, max(1, round(place.width * shrink)), max(1, round(place.height * shrink)))
+    try:
+        if layer.text and renderers.letter:
+            factor = max(place.width / pixels.shape[1], place.height / pixels.shape[0])
+            return renderers.letter(layer.text, factor * shrink)
+        if layer.svg and renderers.rasterise:
+            return renderers.rasterise(layer.svg, max(1, round(place.width * shrink)), max(1, round(place.height * shrink)))
+    except StudioError:
+        pass
     return None
 
 

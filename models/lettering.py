@@ -207,7 +207,7 @@ def _moved(line: Line, x: float) -> Line:
     return replace(line, starts=tuple(start + x for start in line.starts))
 
 
-def _baseline(text: Text, number: int, margin: float) -> float:
+def baseline(text: Text, number: int, margin: float) -> float:
     """y of a line's baseline in the picture: what the line height leaves is shared above and below, as CSS does."""
     ascent, descent = _reach(text.font)
     return margin + text.size_px * (number * text.line_height + (text.line_height - ascent - descent) / 2 + ascent)
@@ -217,7 +217,7 @@ def _ink(text: Text, lines: Sequence[Line], margin: float) -> tuple[float, float
     """The box of all glyphs' ink; at 0 where there is none."""
     size = text.size_px
     boxes = [(x + left * size, y + top * size, x + right * size, y + bottom * size)
-             for number, line in enumerate(lines) for y in [_baseline(text, number, margin)]
+             for number, line in enumerate(lines) for y in [baseline(text, number, margin)]
              for x, char in zip(line.starts, line.words) if not char.isspace() for left, top, right, bottom in [_box(text.font, char)]]
     return (*np.min(boxes, 0)[:2].tolist(), *np.max(boxes, 0)[2:].tolist()) if boxes else (0.0, 0.0, 0.0, 0.0)
 
@@ -227,7 +227,7 @@ def _drawn(text: Text, block: Block, scale: float, size: tuple[int, int]) -> Ima
     mask = Image.new("L", size)
     draw, face = ImageDraw.Draw(mask), _face(text.font, text.size_px * scale)
     for number, line in enumerate(block.lines):
-        y = _baseline(text, number, block.margin) * scale
+        y = baseline(text, number, block.margin) * scale
         for x, char in zip(line.starts, line.words):
             if not char.isspace():
                 draw.text((x * scale, y), char, 255, face, anchor="ls")

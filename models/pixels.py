@@ -4,19 +4,14 @@ Everything that resizes, pads or composites does it in premultiplied alpha, so t
 """
 from __future__ import annotations
 
-import io
-import warnings
-
 import cv2
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from models.errors import BadInput
+from models.decoding import MAX_DECODE_PX as MAX_DECODE_PX
+from models.decoding import decode as decode
 from models.job import Extent, Picture
-
-MAX_DECODE_PX = 64_000_000                           # 8000 x 8000: more than any canvas here, less than any memory
 
 
 def to_tensor(picture: Picture, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
@@ -28,25 +23,6 @@ def to_tensor(picture: Picture, device: str = "cpu", dtype: torch.dtype = torch.
 def to_uint8(pixels: Tensor) -> np.ndarray:
     """[B, C, H, W] in [0, 1] -> uint8 [B, H, W, C], rounded."""
     return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
-def decode(data: bytes, max_px: int = MAX_DECODE_PX) -> Picture:
-    """An encoded picture (PNG, JPEG, WebP, GIF, BMP; first frame) as RGB or straight RGBA, upright by its EXIF orientation."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            image = Image.open(io.BytesIO(data))
-            if image.width * image.height > max_px:
-                raise BadInput(f"The picture is {image.width}x{image.height} px; {max_px / 1e6:.0f} megapixels is the most.",
-                               "Make it smaller first.")
-            from PIL import ImageOps
-            image = ImageOps.exif_transpose(image)
-            mode = "RGBA" if "A" in image.getbands() or "transparency" in image.info else "RGB"
-            return Picture.from_array(np.asarray(image.convert(mode)))
-        except Image.DecompressionBombError:
-            raise BadInput(f"The picture is far larger than {max_px / 1e6:.0f} megapixels, which is the most.", "Make it smaller first.") from None
-        except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-            raise BadInput("This file is not a picture that can be read.", "Use a PNG, JPEG or WebP file.") from error
 
 
 def flatten(picture: Picture, background: tuple[int, int, int] = (255, 255, 255)) -> Picture:

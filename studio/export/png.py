@@ -8,15 +8,20 @@ from __future__ import annotations
 import io
 import json
 import re
+import struct
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from models.errors import BadInput
-from models.job import Job
+from models.job import Job, Picture
+from models.stack import Stack
+from studio.export import About, Format
 
 JOB_CHUNK = b"osJb"
+LAYERS_KEY = "onestroke-layers"                      # iTXt: what made the layers of a flattened stack, as JSON
 MAX_JOB_BYTES = 256 * 2 ** 20
 MAX_PIXELS = 100_000_000
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -60,6 +65,35 @@ def job_in(data: bytes) -> Job | None:
         raise BadInput("The job in that picture is damaged.") from None
 
 
+def encode_rows(parts: Iterable[np.ndarray], width: int, height: int, texts: Mapping[str, str], job: Job | None = None) -> Iterator[bytes]:
+    """A PNG in pieces, from strips uint8 [rows, W, 4] that together are the picture; no more than a strip is held. Every row is stored as
+    its difference to the one above (filter 2 of the PNG specification, section 9.2), which suits soft and empty pictures."""
+    yield SIGNATURE + _made_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
+    for key, text in texts.items():
+        yield _made_chunk(b"iTXt", key.encode("latin-1") + b"\0\1\0\0\0" + zlib.compress(text.encode()))
+    if job is not None:
+        yield _made_chunk(JOB_CHUNK, zlib.compress(json.dumps(job.to_dict()).encode(), 6))
+    packer, above = zlib.compressobj(6, strategy=zlib.Z_FILTERED), np.zeros(width * 4, np.uint8)
+    for part in parts:
+        rows = part.reshape(len(part), -1)
+        filtered = np.full((len(rows), width * 4 + 1), 2, np.uint8)
+        filtered[:, 1:] = rows - np.concatenate([above[None], rows[:-1]])
+        above = rows[-1]
+        if packed := packer.compress(filtered):
+            yield _made_chunk(b"IDAT", packed)
+    yield _made_chunk(b"IDAT", packer.flush()) + _made_chunk(b"IEND", b"")
+
+
+def write(stack: Stack, pictures: Mapping[str, Picture], scale: float, about: About) -> bytes:
+    """The flattened stack; the infotext of its lowest painted layer, what made every layer, and the Job where one made all of it."""
+    from studio.export import _parts
+    width, height = _parts.out_size(stack.extent, scale)
+    main = _parts.main_job(stack, about)
+    texts = ({"parameters": infotext(main)} if main else {}) | {LAYERS_KEY: json.dumps(_parts.record(stack, about), ensure_ascii=False)}
+    rows = _parts.whole_rows(stack, pictures, scale, about)
+    return b"".join(encode_rows(rows, width, height, texts, _parts.only_job(stack, about, scale)))
+
+
 def infotext(job: Job) -> str:
     """The three-part text of A1111: prompt, negative prompt, one line of `Key: value` pairs."""
     pairs: dict[str, object] = {"Steps": job.steps, "Sampler": "Onestroke"}
@@ -97,6 +131,10 @@ def _quoted(value: object) -> str:
     return json.dumps(text, ensure_ascii=False) if any(c in text for c in ",:\n") else text
 
 
+def _made_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
 def _chunk(data: bytes, kind: bytes) -> bytes | None:
     """The body of the first chunk of a kind. A file that is cut short simply has no more chunks."""
     at = len(SIGNATURE) if data.startswith(SIGNATURE) else len(data)
@@ -106,3 +144,6 @@ def _chunk(data: bytes, kind: bytes) -> bytes | None:
             return data[at + 8:at + 8 + length]
         at += length + 12
     return None
+
+
+FORMAT = Format("png", "PNG", "png", "image/png", write)
