@@ -212,7 +212,8 @@ export class Desk {
       this.change(label, (stack) => edit(stack, gone, (old) => ({ ...by.get(old.id), id: old.id, visible: old.visible, locked: old.locked ?? false })), { select: gone });
       return;
     }
-    const nodes = group ? [groupOf(freeName(this.stack, group), layers)] : layers.map((layer) => ({ ...layer, name: freeName(this.stack, layer.name) })), ids = nodes.map((node) => node.id);
+    const rest = remove(this.stack, gone), named = layers.map((layer) => ({ ...layer, name: freeName(rest, layer.name) }));
+    const nodes = group ? [groupOf(freeName(rest, group), layers)] : named, ids = nodes.map((node) => node.id);
     this.change(label, (stack) => remove(insert(stack, nodes, gone.length ? above(stack, highest(stack, gone)) : this.above), gone), { select: ids });
   }
 
