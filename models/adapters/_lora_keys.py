@@ -31,13 +31,21 @@ _PEFT = re.compile(
 _PER_LEVEL = 3  # blocks of a level in single-file names: two layers and what changes the size; up: three layers
 _SGM_SIDE = re.compile(r"(input|output)_blocks_(\d+)_(\d)_(.+)")
 _SGM_MIDDLE = re.compile(r"middle_block_(\d)_(.+)")
-_SGM_RESNET = {"in_layers_2": "conv1", "out_layers_3": "conv2", "emb_layers_1": "time_emb_proj", "skip_connection": "conv_shortcut"}
+_SGM_RESNET = {
+    "in_layers_0": "norm1",
+    "in_layers_2": "conv1",
+    "out_layers_0": "norm2",
+    "out_layers_3": "conv2",
+    "emb_layers_1": "time_emb_proj",
+    "skip_connection": "conv_shortcut",
+}
 _SGM_ENDS = {
     "time_embed_0": "time_embedding_linear_1",
     "time_embed_2": "time_embedding_linear_2",
     "label_emb_0_0": "add_embedding_linear_1",
     "label_emb_0_2": "add_embedding_linear_2",
     "input_blocks_0_0": "conv_in",
+    "out_0": "conv_norm_out",
     "out_2": "conv_out",
 }
 

@@ -33,6 +33,7 @@ from models.spec import EMBEDDED, SD1, SDXL, AdapterSpec, WeightFile, slug
 from models.weights import locate
 
 ORDER = 10  # before LoRAs, which then sit on the changed layers
+PLAIN_CHANNELS = 4
 VIEWS = {"cpu": 1}  # turned readings of the decoder whose median is taken; elsewhere all 8
 BY_WIDTH = {arch.context_dim: arch for arch in (SD1, SDXL)}
 _COMMON: dict[str, Any] = dict(kind="rgba", grants=("rgba",), claims=("decoder",), order=ORDER, max_strength=1.0)
@@ -70,14 +71,17 @@ SPECS += tuple(_own(p, own_header(p, KIND) or {}, WeightFile(f"adapters/{p.name}
 
 
 def part_of(head: Mapping[str, Any]) -> str:
-    """Which part of a release a file with these tensor names is: decoder, encoder, added, lora, sharing; "" for none of them."""
+    """Which part of a release a file with these tensor names is: decoder, encoder, added, lora, sharing; "" for none of them, also for
+    what paints under or over another layer (models/adapters/layerdiffuse_layers.py)."""
     names = [name for name in head if name != "__metadata__"]
     if "latent_conv_in.weight" in head:
         return "decoder"
     if "blocks.0.weight" in head and "blocks.16.weight" in head:
         return "encoder"
     if any(name.startswith(SHARING) for name in names):
-        return "sharing"
+        return "" if any("to_q_lora.1." in name for name in names) else "sharing"
+    if len(head.get("conv_in.weight", {}).get("shape", ())) == 4 and head["conv_in.weight"]["shape"][1] != PLAIN_CHANNELS:
+        return ""
     if names and all(name.startswith(("down_blocks.", "up_blocks.", "mid_block.", "conv_", "time_", "add_")) for name in names):
         return "added"
     found, strange = places(names)

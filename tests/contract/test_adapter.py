@@ -142,7 +142,10 @@ def test_evicting_an_attached_adapter_takes_it_off_first(engine: Engine, job: Jo
 
 def test_an_adapter_for_another_base_is_refused_with_both_names(engine: Engine, job: Job) -> None:
     spec = engine.catalog.adapters[job.adapters[0].id]
-    other = next(base for base in engine.catalog.bases.values() if not spec.fits(base.arch))
+    other = next((base for base in engine.catalog.bases.values() if not spec.fits(base.arch)), None)
+    if other is None:
+        assert not spec.files, "only a method without weights fits every base"
+        return
     wrong = job.but(base=other.id, steps=other.default_steps, extent=Extent(*[other.native_px[0]] * 2))
     with pytest.raises(Incompatible) as refused:
         engine.render(wrong)
