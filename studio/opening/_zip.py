@@ -9,6 +9,15 @@ from models.errors import BadInput
 
 MAX_FILES, MAX_ENTRY_BYTES, MAX_ALL_BYTES = 5_000, 300 * 2 ** 20, 2 ** 31
 AGAIN = "Save it anew from the program that made it."
+_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError)
+
+
+def holds(data: bytes, name: str) -> bool:
+    """Whether these bytes are a zip with a file of that name; nothing is unpacked."""
+    try:
+        return data[:4] == b"PK\3\4" and name in zipfile.ZipFile(io.BytesIO(data)).namelist()
+    except _BROKEN:
+        return False
 
 
 class Archive:
@@ -18,7 +27,7 @@ class Archive:
         try:
             self._zip = zipfile.ZipFile(io.BytesIO(data))
             self._infos = {info.filename: info for info in self._zip.infolist()}
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError):
+        except _BROKEN:
             raise BadInput("The file is damaged or cut short.", AGAIN) from None
         if any(info.flag_bits & 1 for info in self._infos.values()):
             raise BadInput("The file is locked with a password.", "Save it without one.")
@@ -38,7 +47,7 @@ class Archive:
         try:
             with self._zip.open(name) as file:
                 data = file.read(most + 1)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError, RuntimeError):
+        except _BROKEN:
             raise BadInput(f'"{name[:80]}" in the file is damaged.', AGAIN) from None
         if len(data) > most:
             raise BadInput(f'"{name[:80]}" unpacks to more than it says.', "Do not trust this file.")

@@ -7,27 +7,17 @@ import xml.etree.ElementTree as ET
 from models.errors import BadInput
 from models.decoding import measured, read_rgba
 from models.stack import MAX_DEPTH, MAX_LAYERS, Group, Layer, Node, Stack, new_id
-from studio.export.ora import MIMETYPE, OPERATORS
+from studio.export.ora import OPERATORS
 from studio.opening import Opened, Opener
 from studio.opening._room import Room, canvas, named
-from studio.opening._zip import Archive
+from studio.opening._zip import Archive, holds
 
 MAX_XML_BYTES = 10 * 2 ** 20
 BLENDS = {operator: blend for blend, operator in OPERATORS.items()}
 
 
 def claims(data: bytes) -> bool:
-    """A zip whose first file says so, or at least one with a stack.xml."""
-    if data[:4] != b"PK\3\4":
-        return False
-    return data[30:38] == b"mimetype" and MIMETYPE in data[:80] or _has_stack(data)
-
-
-def _has_stack(data: bytes) -> bool:
-    try:
-        return "stack.xml" in Archive(data)
-    except BadInput:
-        return False
+    return holds(data, "stack.xml")
 
 
 def open_ora(data: bytes, name: str) -> Opened:

@@ -11,17 +11,14 @@ from studio.export import png
 from studio.export.project import PICTURES, STACK, VERSION
 from studio.opening import Opened, Opener
 from studio.opening._room import Room, named
-from studio.opening._zip import Archive
+from studio.opening._zip import Archive, holds
 
 MAX_JSON_BYTES = 64 * 2 ** 20
 AGAIN = "Export the document again."
 
 
 def claims(data: bytes) -> bool:
-    try:
-        return data[:4] == b"PK\3\4" and STACK in Archive(data)
-    except BadInput:
-        return False
+    return holds(data, STACK)
 
 
 def open_project(data: bytes, name: str) -> Opened:
