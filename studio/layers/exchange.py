@@ -4,19 +4,44 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import studio.export
+from models.decoding import read_rgba
 from models.errors import BadInput, UnknownId
 from models.job import Extent, Picture
-from models.pixels import decode, with_alpha
-from models.stack import Group, Layer, Node, Placement, Stack, new_id
+from models.stack import MAX_SVG_CHARS, Group, Layer, Node, Placement, Stack, new_id
+from models.vectors import rasterise, sanitise, view_box
 from studio.layers.pictures import Pictures
 
 MAX_CANVAS_PX = 4096                                 # a larger picture opens on a canvas of this side
+DRAWN_PX = 1024                                      # SVGs are drawn at least so large
 _FILE_CHARS = re.compile(r"[^\w\-. ]+")
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A picture from outside. `notes`: what a person should know of how it was changed. `svg`: the drawing it was drawn from."""
+    picture: Picture
+    notes: tuple[str, ...] = ()
+    svg: str = ""
+
+
+def is_svg(data: bytes) -> bool:
+    head = data[:1000].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return head.startswith(b"<") and b"<svg" in data[:10_000]
+
+
+def drawn(data: bytes) -> Taken:
+    """An SVG drawn with its longer side at its own size, at least DRAWN_PX and at most MAX_CANVAS_PX. Raises BadInput."""
+    svg = sanitise(data.decode("utf-8", "replace"))
+    _, _, width, height = view_box(ET.fromstring(svg))
+    scale = min(max(DRAWN_PX, max(width, height)), MAX_CANVAS_PX) / max(width, height)
+    width, height = (max(1, round(side * scale)) for side in (width, height))
+    return Taken(Picture.from_array(rasterise(svg, width, height)), svg=svg if len(svg) <= MAX_SVG_CHARS else "")
 
 
 def formats() -> dict[str, Any]:
@@ -32,9 +57,9 @@ class Exchange:
     def __init__(self, pictures: Pictures, formats: Mapping[str, Any]) -> None:
         self.pictures, self.formats = pictures, formats
 
-    def picture(self, data: bytes) -> Picture:
-        """A picture file of any kind as RGBA. Raises BadInput."""
-        return with_alpha(decode(data))
+    def picture(self, data: bytes) -> Taken:
+        """A picture file of any kind, or an SVG, as RGBA. Raises BadInput."""
+        return drawn(data) if is_svg(data) else Taken(*read_rgba(data))
 
     def write(self, format: str, asked: Mapping[str, Any]) -> tuple[str, bytes, str]:
         """(file name, bytes, media type). asked: document, name, scale (1), only (ids, all), background ("" = none, else #rrggbb)."""
@@ -57,11 +82,12 @@ class Exchange:
         """A file with layers, or a picture, as a document: (name, stack), its pictures kept. Raises BadInput."""
         return self._single(self.picture(data), name)
 
-    def _single(self, picture: Picture, name: str) -> tuple[str, Stack]:
+    def _single(self, taken: Taken, name: str) -> tuple[str, Stack]:
+        picture = taken.picture
         shrink = min(1.0, MAX_CANVAS_PX / max(picture.width, picture.height))
         width, height = (max(1, round(side * shrink)) for side in (picture.width, picture.height))
         name = name.rpartition(".")[0] or name
-        layer = Layer(new_id(), name[:200] or "Picture", self.pictures.put(picture), Placement.at(0, 0, width, height))
+        layer = Layer(new_id(), name[:200] or "Picture", self.pictures.put(picture), Placement.at(0, 0, width, height), svg=taken.svg)
         return name, Stack(Extent(width, height), (layer,))
 
 

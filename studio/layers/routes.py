@@ -19,9 +19,9 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from models.compose import flatten
+from models.decoding import MAX_DECODE_PX
 from models.errors import BadInput, StudioError
 from models.job import Extent, Picture
-from models.pixels import MAX_DECODE_PX
 from models.stack import Stack
 from studio.api.asked import json_object, nothing, raw, refusal, route
 from studio.layers.calls import Calls
@@ -93,8 +93,9 @@ class Routes:
     # ---- pictures
 
     def upload(self, request: Request, data: bytes) -> dict[str, Any]:
-        """Any picture file -> its id and size; animated ones give their first frame."""
-        return self._kept(self.exchange.picture(data))
+        """Any picture file -> its id and size, what a person should know of how it was changed, and the drawing it was made from."""
+        taken = self.exchange.picture(data)
+        return self._kept(taken.picture) | {"notes": list(taken.notes), "svg": taken.svg}
 
     def picture(self, request: Request, asked: None) -> Response:
         """The PNG, or with side=PX a WebP that is about so large."""

@@ -50,9 +50,10 @@ export class Documents {
 
   async rename(card, name) {
     await this.tried(async () => {
-      if (card.id === this.current()) { this.on.rename(name); return; }
-      const document = await ask(`document/${card.id}`);
-      await ask(`document/${card.id}`, { name, stack: document.stack, revision: document.revision }, 'PUT');
+      const wanted = name.trim() || 'Untitled', { stack, revision } = card.id === this.current() ? {} : await ask(`document/${card.id}`);
+      if (stack) await ask(`document/${card.id}`, { name: wanted, stack, revision }, 'PUT');
+      else this.on.rename(wanted);
+      this.dialog.querySelector(`[data-id="${card.id}"]`)?.replaceWith(this.card({ ...card, name: wanted }));
     });
   }
 

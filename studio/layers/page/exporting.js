@@ -25,10 +25,10 @@ export class Exporting {
     const color = el('input', { type: 'color', value: '#ffffff', 'aria-label': 'Colour of the background', oninput: () => this.set({ background: color.value }) });
     this.side = side;
     this.dialog.replaceChildren(head('Export', () => this.dialog.close()),
-      el('.ol-formats', { role: 'radiogroup', 'aria-label': 'Format' }, formats.map(({ id, title, suffix }) => el('button.ol-format', { type: 'button', role: 'radio', 'data-format': id, onclick: () => this.set({ format: id }) }, el('b', {}, suffix.replace('.', '').toUpperCase()), el('span', {}, title)))),
+      el('.ol-formats', { role: 'radiogroup', 'aria-label': 'Format' }, formats.map(({ id, title, suffix }) => el('button.ol-format', { type: 'button', role: 'radio', 'data-format': id, onclick: () => this.set({ format: id }) }, el('b', {}, title.replace(/ \(.*/, '')), el('span', {}, /\((.*)\)/.exec(title)?.[1] ?? `.${suffix}`)))),
       el('.ol-line', {}, el('span', {}, 'Size'), el('.ol-chips', {}, SCALES.map((k) => el('button', { type: 'button', 'data-scale': String(k), onclick: () => this.set({ scale: k }) }, `${k}×`))), side, 'px'),
       el('.ol-line', {}, el('span', {}, 'Behind'), el('.ol-chips', {}, [['', 'Nothing'], ['#ffffff', 'White']].map(([value, title]) => el('button', { type: 'button', 'data-behind': value, onclick: () => this.set({ background: value }) }, title)), color)),
-      chosen ? el('label.ol-line', {}, el('span', {}, 'Only'), el('input', { type: 'checkbox', onchange: (e) => this.set({ only: e.target.checked }) }), chosen > 1 ? `the ${chosen} that are chosen` : 'what is chosen') : null ?? '',
+      chosen ? el('label.ol-line', {}, el('span', {}, 'Only'), el('input', { type: 'checkbox', onchange: (e) => this.set({ only: e.target.checked }) }), chosen > 1 ? `the ${chosen} that are chosen` : 'what is chosen') : '',
       this.said, el('footer', {}, this.button));
     this.set({});
     this.dialog.showModal();

@@ -20,7 +20,7 @@ function pressed(e, desk, actions, element) {
   const key = e.key.toLowerCase(), stage = desk.view.frame, here = stage.matches(':hover') || document.activeElement === stage || document.activeElement === document.body;
   if (e.ctrlKey || e.metaKey) return run({ z: e.shiftKey ? 'redo' : 'undo', y: 'redo', d: 'duplicate', g: e.shiftKey ? 'ungroup' : 'group', a: 'all', e: 'export', c: 'copy' }[key], actions);
   const nudge = NUDGES[e.key], on = document.activeElement;
-  if (nudge && on?.type !== 'range' && !on?.closest('[role=tablist], [role=radiogroup]')) {
+  if (nudge && on?.type !== 'range' && !(element.contains(on) && on.closest('[role=tablist], [role=radiogroup]'))) {
     const far = e.shiftKey ? FAR : 1;
     desk.chooser.shift(nudge[0] * far, nudge[1] * far);
     return desk.selection.length > 0;

@@ -3,6 +3,7 @@ import { pictureIn } from '../../live/page/pictures.js';
 import { Arrange } from './arrange.js';
 import { flattened } from './compose.js';
 import { Desk } from './desk.js';
+import { el } from './dom.js';
 import { Documents } from './documents.js';
 import { Exporting, Sizing } from './exporting.js';
 import { listen } from './keys.js';
@@ -180,8 +181,9 @@ class Layers {
   }
 
   async layerOf(file, at, nth) {
-    const { desk } = this, { id, width, height, svg } = await desk.upload(file), place = desk.place(width, height), by = 24 * nth;
+    const { desk } = this, { id, width, height, svg, notes } = await desk.upload(file), place = desk.place(width, height), by = 24 * nth;
     const name = (file.name ?? '').replace(/\.[^.]+$/, '').slice(0, 200) || 'Picture';
+    if (notes?.length) desk.tell(notes.join(' '), 'info');
     return layerOf({ name, picture: id, svg: svg ?? '', place: placeOf(at ? { ...place, x: Math.round(at[0]) + by, y: Math.round(at[1]) + by } : { ...place, x: place.x + by, y: place.y + by }), source: { file: file.name ?? '' } });
   }
 
@@ -307,22 +309,23 @@ class Layers {
 
   // ---- the notice
 
-  heedNotice() { this.find('.ol-notice-close').addEventListener('click', () => { this.find('.ol-notice').hidden = true; }); }
+  heedNotice() {
+    this.notice = this.find('.ol-notice');
+    this.notice.querySelector('.ol-notice-close').addEventListener('click', () => { this.notice.hidden = true; });
+    for (const dialog of this.element.querySelectorAll('dialog')) dialog.addEventListener('close', () => this.element.append(this.notice));
+  }
 
   /** action: {words, run, lasting}; a sentence goes by itself unless it lasts. */
   tell(text, kind = 'done', ...actions) {
-    const box = this.find('.ol-notice'), [first, second] = actions.filter(Boolean);
+    const box = this.notice, close = box.querySelector('.ol-notice-close'), shown = actions.filter(Boolean);
     clearTimeout(this.noticeTimer);
+    (this.find('dialog:modal') ?? this.element).append(box);                // nothing outside an open dialog can be pressed
     box.hidden = !text;
     box.className = `ol-notice is-${kind}`;
-    this.find('.ol-notice-text').textContent = text;
-    for (const old of box.querySelectorAll('.ol-notice-act:not([hidden])')) old.remove();
-    for (const action of [first, second].filter(Boolean)) {
-      const button = Object.assign(document.createElement('button'), { type: 'button', className: 'ol-notice-act', textContent: action.words });
-      button.addEventListener('click', () => { box.hidden = true; action.run(); });
-      this.find('.ol-notice-close').before(button);
-    }
-    if (!first?.lasting) this.noticeTimer = setTimeout(() => { box.hidden = true; }, NOTICE_MS[kind] ?? 6000);
+    box.querySelector('.ol-notice-text').textContent = text;
+    for (const old of box.querySelectorAll('.ol-notice-act')) old.remove();
+    for (const { words, run } of shown) close.before(el('button.ol-notice-act', { type: 'button', onclick: () => { box.hidden = true; run(); } }, words));
+    if (!shown[0]?.lasting) this.noticeTimer = setTimeout(() => { box.hidden = true; }, NOTICE_MS[kind] ?? 6000);
   }
 }
 
