@@ -58,8 +58,8 @@ def _spec(path: Path, file: WeightFile) -> AdapterSpec | None:
 def _config(name: str, head: Mapping[str, Any]) -> dict[str, Any] | None:
     """What models.nets.image_prompt.build takes: said by our own header, else seen from shapes; None for another kind of file."""
     meta, shapes = head.get("__metadata__", {}), shapes_of(head)
-    if meta.get("onestroke.kind") == KIND:
-        return json.loads(meta["onestroke.config"])
+    if "onestroke.kind" in meta:                     # another kind of ours may have layers by these names
+        return json.loads(meta["onestroke.config"]) if meta["onestroke.kind"] == KIND else None
     if not any(key.startswith(LAYERS) for key in shapes):
         return None
     if other := next((what for mark, what in NOT_PLAIN.items() if any(mark in key for key in shapes)), None):

@@ -251,12 +251,39 @@ def unicon(s: Settings) -> None:
                 Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
 
 
+def layered_codes(s: Settings) -> None:
+    """Train layered codes, which guess a picture from few strokes: both stages, or with start=FILE the sketch encoder on FILE's codes."""
+    from models.lab.latents import LatentSet
+    from models.lab.layered_codes import CodesConfig, make_layered_codes
+    from models.lab.painter import Painter
+    from models.weights import ASSETS
+    painter = Painter(device=s.on)
+    start = None if s.start in ("shipped", "scratch") else Path(s.start)
+    make_layered_codes(painter.net(s.base), painter.encoder, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)), s.minutes,
+                       Path(s.out) if s.out else ASSETS / "adapters" / "layered-codes.safetensors", s.command, s.on,
+                       CodesConfig(whole=s.partial == "no"), start, s.updates)
+
+
 def icons(s: Settings) -> None:
     """Train the icon writer on path tokens and put it into assets/vectors."""
     from models.lab.icons import make_icons
     from models.weights import ASSETS
     shipped = ASSETS / "vectors" / "icons.safetensors"
     make_icons(s.data, Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, start=shipped if s.start == "shipped" else None)
+
+
+def unic(s: Settings) -> None:
+    """Train the adapter that does with a picture what a sentence says (UNIC) and put it into assets/adapters."""
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.parallel import join
+    from models.lab.unic import make_unic
+    from models.weights import ASSETS
+    join()
+    painter = Painter(device=s.on)
+    shipped = ASSETS / "adapters" / "unic.safetensors"
+    make_unic(painter.net(s.base), painter.encoder, painter.text, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)),
+              Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
 
 
 def rgba(s: Settings) -> None:
@@ -311,7 +338,7 @@ def embedded(s: Settings) -> None:
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
     f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores,
-                            sheet, style, scribble, glyphs, fonts, image_prompt, unicon, icons, rgba, matting, retrieval, bundle, embedded)}
+                            sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, rgba, matting, retrieval, bundle, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:
