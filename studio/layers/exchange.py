@@ -1,24 +1,22 @@
 """Files in and out of the Layers tab: any picture as a layer, files with layers as documents, a document in every export format."""
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import studio.export
 from models.decoding import read_rgba
-from models.errors import BadInput, UnknownId
+from models.errors import BadInput
 from models.job import Extent, Picture
 from models.stack import MAX_SVG_CHARS, Group, Layer, Node, Placement, Stack, new_id
 from models.vectors import rasterise, sanitise, view_box
+from studio.export import format_of, formats
 from studio.layers.pictures import Pictures
+from studio.opening import open_file
 
-MAX_CANVAS_PX = 4096                                 # a larger picture opens on a canvas of this side
-DRAWN_PX = 1024                                      # SVGs are drawn at least so large
+DRAWN_PX, MAX_DRAWN_PX = 1024, 4096                  # the longer side of an SVG that comes in
 _FILE_CHARS = re.compile(r"[^\w\-. ]+")
 
 
@@ -36,26 +34,19 @@ def is_svg(data: bytes) -> bool:
 
 
 def drawn(data: bytes) -> Taken:
-    """An SVG drawn with its longer side at its own size, at least DRAWN_PX and at most MAX_CANVAS_PX. Raises BadInput."""
+    """An SVG drawn with its longer side at its own size, at least DRAWN_PX and at most MAX_DRAWN_PX. Raises BadInput."""
     svg = sanitise(data.decode("utf-8", "replace"))
     _, _, width, height = view_box(ET.fromstring(svg))
-    scale = min(max(DRAWN_PX, max(width, height)), MAX_CANVAS_PX) / max(width, height)
+    scale = min(max(DRAWN_PX, max(width, height)), MAX_DRAWN_PX) / max(width, height)
     width, height = (max(1, round(side * scale)) for side in (width, height))
     return Taken(Picture.from_array(rasterise(svg, width, height)), svg=svg if len(svg) <= MAX_SVG_CHARS else "")
 
 
-def formats() -> dict[str, Any]:
-    """Every FORMAT in studio/export/*.py by id."""
-    names = (info.name for info in pkgutil.iter_modules(studio.export.__path__) if not info.name.startswith("_"))
-    found = (getattr(importlib.import_module(f"studio.export.{name}"), "FORMAT", None) for name in names)
-    return {kind.id: kind for kind in found if kind}
-
-
 class Exchange:
-    """`formats`: what a document is written as, by id."""
+    """Into the library's pictures and out of them."""
 
-    def __init__(self, pictures: Pictures, formats: Mapping[str, Any]) -> None:
-        self.pictures, self.formats = pictures, formats
+    def __init__(self, pictures: Pictures) -> None:
+        self.pictures, self.formats = pictures, formats()
 
     def picture(self, data: bytes) -> Taken:
         """A picture file of any kind, or an SVG, as RGBA. Raises BadInput."""
@@ -63,9 +54,7 @@ class Exchange:
 
     def write(self, format: str, asked: Mapping[str, Any]) -> tuple[str, bytes, str]:
         """(file name, bytes, media type). asked: document, name, scale (1), only (ids, all), background ("" = none, else #rrggbb)."""
-        if format not in self.formats:
-            raise UnknownId(f'Nothing is exported as "{format[:40]}".', f"Known: {', '.join(self.formats)}.")
-        kind, stack, scale = self.formats[format], Stack.from_dict(asked.get("document")), asked.get("scale", 1)
+        kind, stack, scale = format_of(format), Stack.from_dict(asked.get("document")), asked.get("scale", 1)
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale <= 64:
             raise BadInput("The scale of an export is a number above 0.", "Choose 1 for the canvas's own size.")
         self.pictures.check(stack)
@@ -78,17 +67,20 @@ class Exchange:
         """{picture id: the Job that makes it} of the pictures that have one."""
         return {id: job for id in stack.pictures() if (job := self.pictures.job(id))}
 
-    def read(self, data: bytes, name: str) -> tuple[str, Stack]:
-        """A file with layers, or a picture, as a document: (name, stack), its pictures kept. Raises BadInput."""
-        return self._single(self.picture(data), name)
+    def read(self, data: bytes, name: str) -> tuple[str, Stack, tuple[str, ...]]:
+        """A file with layers, or a picture, as a document: (name, stack, notes), its pictures kept. Raises BadInput."""
+        if is_svg(data):
+            return self._drawing(drawn(data), name.rpartition(".")[0] or name)
+        opened = open_file(data, name)
+        for id, picture in opened.pictures.items():
+            if self.pictures.put(picture, opened.jobs.get(id)) != id:
+                raise BadInput("A picture in this file is not what the file says.", "Save it anew.")
+        return opened.name, opened.stack, tuple(opened.notes)
 
-    def _single(self, taken: Taken, name: str) -> tuple[str, Stack]:
-        picture = taken.picture
-        shrink = min(1.0, MAX_CANVAS_PX / max(picture.width, picture.height))
-        width, height = (max(1, round(side * shrink)) for side in (picture.width, picture.height))
-        name = name.rpartition(".")[0] or name
-        layer = Layer(new_id(), name[:200] or "Picture", self.pictures.put(picture), Placement.at(0, 0, width, height), svg=taken.svg)
-        return name, Stack(Extent(width, height), (layer,))
+    def _drawing(self, taken: Taken, name: str) -> tuple[str, Stack, tuple[str, ...]]:
+        width, height = taken.picture.width, taken.picture.height
+        layer = Layer(new_id(), name[:200] or "Drawing", self.pictures.put(taken.picture), Placement.at(0, 0, width, height), svg=taken.svg)
+        return name, Stack(Extent(width, height), (layer,)), ()
 
 
 def only(stack: Stack, ids: Any) -> Stack:

@@ -25,7 +25,7 @@ from models.job import Extent, Picture
 from models.stack import Stack
 from studio.api.asked import json_object, nothing, raw, refusal, route
 from studio.layers.calls import Calls
-from studio.layers.documents import Documents
+from studio.layers.documents import MAX_NAME_CHARS, Documents
 from studio.layers.exchange import Exchange
 from studio.layers.task import Task, task_of
 
@@ -131,9 +131,9 @@ class Routes:
         return Response(data, media_type=media, headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"})
 
     def open(self, request: Request, data: bytes) -> dict[str, Any]:
-        """The bytes of a file with layers, or of a picture -> a new document."""
-        name, stack = self.exchange.read(data, request.query_params.get("name", ""))
-        return self.documents.make(name, stack).to_dict()
+        """The bytes of a file with layers, or of a picture -> a new document, and what could not be kept."""
+        name, stack, notes = self.exchange.read(data, request.query_params.get("name", ""))
+        return self.documents.make(name[:MAX_NAME_CHARS], stack).to_dict() | {"notes": list(notes)}
 
 
 def limits() -> dict[str, int]:

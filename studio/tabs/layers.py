@@ -15,7 +15,7 @@ from models.stack import BLENDS
 from studio.events import Receiver
 from studio.layers.calls import Calls
 from studio.layers.documents import Documents
-from studio.layers.exchange import Exchange, formats
+from studio.layers.exchange import Exchange
 from studio.layers.live import NAME, offers, surface
 from studio.layers.routes import PAGE_DIR, Routes, limits
 from studio.layers.task import discover_tasks
@@ -41,7 +41,7 @@ def build(ctx: TabContext) -> None:
     documents = Documents(ctx.library.folder / NAME)
     hub = open_hub(ctx, surface(catalog, base, refined), PAGE_DIR)
     calls = Calls(ctx.engine, ctx.library, documents.pictures, base)
-    exchange = Exchange(documents.pictures, formats())
+    exchange = Exchange(documents.pictures)
     tasks = discover_tasks()
     ctx.routes.extend(Routes(documents, calls, tasks, exchange, hub, lambda: config(catalog, base, tasks, exchange)).routes())
     ctx.closers.append(calls.close)

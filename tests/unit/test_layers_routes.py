@@ -18,7 +18,7 @@ from models.job import Extent, Job, Picture
 from models.stack import Placement, Stack
 from studio.layers.calls import Calls, sparse
 from studio.layers.documents import Documents
-from studio.layers.exchange import Exchange, formats
+from studio.layers.exchange import Exchange
 from studio.layers.live import live_job, offers
 from studio.layers.routes import Routes
 from studio.layers.task import Call, Made, Outcome, Task, discover_tasks
@@ -53,7 +53,7 @@ def routes(tiny_engine: Callable, tmp_path: Path) -> Iterator[Routes]:
     documents = Documents(library.folder / "layers")
     calls = Calls(engine, library, documents.pictures, "tiny-student")
     tasks = {task.id: task for task in (Task("paint", "Paint", paint), Task("broken", "Broken", broken), Task("patient", "Patient", patient))}
-    yield Routes(documents, calls, tasks, Exchange(documents.pictures, formats()), None, lambda: {"base": "tiny-student"})
+    yield Routes(documents, calls, tasks, Exchange(documents.pictures), None, lambda: {"base": "tiny-student"})
     calls.close()
     library.close()
 
@@ -182,6 +182,16 @@ def test_every_format_writes_and_only_what_is_chosen(client: TestClient, routes:
 def test_a_picture_opens_as_a_document_of_its_size(client: TestClient) -> None:
     made = client.post("/studio/layers/open?name=cat.png", content=encoded(GREY.array), headers=RAW).json()
     assert made["name"] == "cat" and made["stack"]["extent"] == {"width": 16, "height": 12} and made["stack"]["layers"][0]["name"] == "cat"
+
+
+@pytest.mark.parametrize("format", ["psd", "ora", "project"])
+def test_a_file_with_layers_opens_with_its_layers(client: TestClient, routes: Routes, format: str) -> None:
+    id = routes.pictures.put(GREY)
+    layers = [{"id": f"l{n}", "name": f"L{n}", "picture": id, "place": {"x": 8 + 16 * n, "y": 6, "width": 16, "height": 12}} for n in range(2)]
+    data = client.post(f"/studio/layers/export/{format}", json={"document": {"extent": {"width": 32, "height": 12}, "layers": layers}}).content
+    made = client.post("/studio/layers/open?name=two.file", content=data, headers=RAW).json()
+    assert [layer["name"] for layer in made["stack"]["layers"]] == ["L0", "L1"] and "notes" in made
+    assert all(routes.pictures[layer["picture"]] == GREY for layer in made["stack"]["layers"])
 
 
 def test_live_words_ask_for_alpha_where_there_is_some(tiny_engine: Callable) -> None:

@@ -80,6 +80,7 @@ class Layers {
   take(document) {
     localStorage.setItem(LAST, document.id);
     this.desk.take(document);
+    if (document.notes?.length) this.desk.tell(document.notes.join(' '), 'info');
   }
 
   async deleted(id) {
