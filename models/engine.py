@@ -191,6 +191,14 @@ class Engine:
         with self.turns.take(session, Urgency.PICTURE):
             return self.by_hand(seen)
 
+    def borrow(self, percept_id: str, work: Callable[[Any], Any], session: str = "") -> Any:
+        """What `work(percept)` returns, in the painting thread and in a turn of its own: for percepts that do more than look."""
+        def lent() -> Any:
+            with self.registry.percept(percept_id) as percept, torch.inference_mode():
+                return work(percept)
+        with self.turns.take(session, Urgency.PICTURE):
+            return self.by_hand(lent)
+
     def _paint(self, job: Job, progress: Progress, cancel: Cancel, clock: Clock) -> Painting:
         with ExitStack() as held:
             with clock.time("load"):

@@ -43,7 +43,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Icon:
-    """mode: FILL or STROKE; units: what is drawn, in order."""
+    """mode: FILL or STROKE; units: what is drawn, in order; without CLOSE where all is filled."""
     mode: int
     units: tuple[Unit, ...]
 
@@ -71,7 +71,7 @@ def icon_of(drawing: Drawing) -> Icon:
     rows.sort(key=lambda row: -_extent(row[0]))
     if not rows:
         raise BadInput("Nothing of this drawing is large enough for the grid.")
-    return Icon(mode, tuple(unit for kinds_and_points in rows for unit in _units(*kinds_and_points)))
+    return Icon(mode, tuple(unit for row in rows for unit in _units(*row) if unit.command != CLOSE or mode == STROKE))
 
 
 Row = tuple[list[np.ndarray], bool]                  # pieces as int [2 or 4, 2] with the point each starts at; closed
@@ -153,26 +153,24 @@ def _units(pieces: list[np.ndarray], closed: bool) -> Iterator[Unit]:
 # Sequences
 
 def tokens_of(icon: Icon) -> list[int]:
-    return [icon.mode, *_flat(icon.units, icon.mode), END]
+    return [icon.mode, *_flat(icon.units), END]
 
 
 def gapped(icon: Icon, start: int, stop: int) -> list[int]:
     """The sequence that shows the icon without units[start:stop] and then tells them."""
-    return [*with_gap(icon, start, stop), *_flat(icon.units[start:stop], icon.mode), BACK]
+    return [*with_gap(icon, start, stop), *_flat(icon.units[start:stop]), BACK]
 
 
 def with_gap(icon: Icon, start: int, stop: int) -> list[int]:
     """What is given when a gap is to be filled, up to and with the second MASK."""
     gap = (*icon.units[:start], Unit(MASK), *icon.units[stop:])
-    return [icon.mode, *_flat(gap, icon.mode), END, MASK]
+    return [icon.mode, *_flat(gap), END, MASK]
 
 
-def _flat(units: Iterable[Unit], mode: int) -> Iterator[int]:
-    """Commands only where they change; filled icons need no CLOSE."""
+def _flat(units: Iterable[Unit]) -> Iterator[int]:
+    """Commands only where they change."""
     last = 0
     for unit in units:
-        if unit.command == CLOSE and mode == FILL:
-            continue
         if unit.command != last or unit.command == MOVE:
             yield unit.command
         yield from (FIRST_POINT + x + y * GRID for x, y in unit.points)

@@ -40,6 +40,7 @@ _ATTRIBUTES = {*_PAINT, "id", "d", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy",
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _TRANSFORM = re.compile(r"(matrix|translate|scale|rotate|skewX|skewY)\s*\(([^)]*)\)")
 _REFERENCE = re.compile(r"url\(\s*['\"]?\s*(?!#)|@import|expression\s*\(|javascript:|data:", re.IGNORECASE)
+_COLOUR = re.compile(r"[#\w(),.%\s/-]{1,60}")
 _NOT_SVG = "Use an SVG file, as drawing programs export it."
 
 
@@ -117,7 +118,7 @@ def _painted(paths: tuple[Path, ...], paint: Mapping[str, str], scale: float) ->
     fill, stroke = colour("fill", "#000000"), colour("stroke", "none")
     width = _length(paint.get("stroke-width", "1")) * scale if stroke != "none" else 0.0
     solid = paint.get("fill-opacity") if fill != "none" else paint.get("stroke-opacity")
-    return Shape(paths, fill, stroke, width, paint.get("fill-rule", "nonzero"), _share(paint["opacity"]) * _share(solid or "1"),
+    return Shape(paths, fill, stroke, width, "evenodd" if paint.get("fill-rule") == "evenodd" else "nonzero", _share(paint["opacity"]) * _share(solid or "1"),
                  paint.get("stroke-linecap") == "round")
 
 
@@ -127,7 +128,7 @@ def _colour(value: str, current: str) -> str:
         return current
     if value.startswith("url("):
         return "#000000"
-    return "none" if value == "transparent" else value
+    return "none" if value == "transparent" else value if _COLOUR.fullmatch(value) else "#000000"
 
 
 def _outline(element: ET.Element, kind: str) -> str:

@@ -1,0 +1,199 @@
+"""Icons: from words, going on from a beginning, a region written anew, and words between words.
+
+After Wu et al. 2023 ("IconShop"), sections 5.2 to 5.5. What is not valid (a sequence that does not end, or draws nothing) is dropped and
+asked for again with another seed; how often that was is told.
+"""
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from models.contracts import Cancel, Progress, ignore_progress, never_cancel
+from models.errors import BadInput, Cancelled
+from models.job import MAX_SEED
+from models.pathtokens import BACK, CLOSE, DONE, END, FILL, GRID, MOVE, SHEET, STROKE, Icon, Unit, checked, drawing_of, icon_of, read_tokens
+from models.pathtokens import told, tokens_of, units_of, with_gap
+from models.vectors import draw, read, write
+from models.writing import Manner
+
+Borrow = Callable[[str, Callable[[Any], Any]], Any]  # Engine.borrow
+PERCEPT = "icons"
+MODES = {"stroke": STROKE, "fill": FILL}
+MOST = 16
+ROUNDS = 3
+VISIBLE = 0.004                                      # of the sheet that an icon covers at least
+Region = tuple[float, float, float, float]           # left, top, right, bottom in shares of the sheet, 0..1
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an icon is to be: words (phrases with commas), blended with `other` words by `blend` in [0, 1]; mode: "stroke" or "fill"."""
+    words: str
+    mode: str = "stroke"
+    other: str = ""
+    blend: float = 0.0
+    manner: str = "any"
+    top_p: float = 0.6
+    guidance: float = 1.5
+    colour: str = "#000000"
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise BadInput(f'"{self.mode}" is no way to draw an icon.', f"Known: {', '.join(MODES)}.")
+        if not re.fullmatch("#[0-9a-fA-F]{6}", self.colour):
+            raise BadInput(f'"{self.colour[:20]}" is not a colour.', "Write it as #rrggbb.")
+        if not 0 <= self.blend <= 1:
+            raise BadInput(f"A blend of {self.blend} is outside 0..1.")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One icon and the seed it came from."""
+    svg: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """icons: as many as were valid, at most as many as asked for; tried, valid: sequences written, and how many were icons."""
+    icons: tuple[Drawn, ...]
+    tried: int
+    valid: int
+
+
+@dataclass(frozen=True)
+class _Order:
+    """One thing to write: what is given, how it ends, and what makes an icon of what was written; `fits` may refuse one."""
+    given: Sequence[int]
+    ends_with: int
+    icon: Callable[[tuple[int, ...]], Icon]
+    fits: Callable[[Icon], bool] = lambda icon: True
+
+
+def icons(borrow: Borrow, wish: Wish, count: int = 8, seed: int = 0, progress: Progress = ignore_progress, cancel: Cancel = never_cancel) -> Drawings:
+    """`count` icons for words; the same seed, the same icons. Raises BadInput without words, Cancelled."""
+    return _written(borrow, wish, _Order([MODES[wish.mode]], END, read_tokens), count, seed, progress, cancel)
+
+
+def finish(borrow: Borrow, svg: str, wish: Wish, count: int = 4, seed: int = 0, progress: Progress = ignore_progress,
+           cancel: Cancel = never_cancel) -> Drawings:
+    """Icons that begin with what `svg` draws, which stays as it is, rounded to the grid."""
+    begun = icon_of(read(svg))
+    return _written(borrow, wish, _Order(tokens_of(begun)[:-1], END, read_tokens, lambda icon: len(icon.units) > len(begun.units)),
+                    count, seed, progress, cancel)
+
+
+def repaint(borrow: Borrow, svg: str, region: Region, wish: Wish, count: int = 4, seed: int = 0, progress: Progress = ignore_progress,
+            cancel: Cancel = never_cancel) -> Drawings:
+    """The icon with what lies in `region` written anew. Sub-paths inside it are replaced; of one that only passes through, the pieces
+    inside, from the corner before to the corner after. Where there is nothing, something is added. All other pieces stay."""
+    icon = icon_of(read(svg))
+    box = tuple(side * GRID for side in region)
+    if not (0 <= region[0] < region[2] <= 1 and 0 <= region[1] < region[3] <= 1):
+        raise BadInput("The region lies outside the icon.", "Draw a box over a part of it.")
+    start, stop = gap_in(icon, box)
+    order = _Order(with_gap(icon, start, stop), BACK, lambda tokens: spliced(icon, start, stop, tokens), lambda new: _stays(new, icon, start, stop, box))
+    return _written(borrow, wish, order, count, seed, progress, cancel)
+
+
+def gap_in(icon: Icon, box: Sequence[float]) -> tuple[int, int]:
+    """(start, stop) of the longest run of units to replace in a box of cells; both the end of the last sub-path when there is none."""
+    best, at = (len(icon.units), len(icon.units)), 0
+    whole: tuple[int, int] | None = None
+    for path in icon.sub_paths():
+        if all(_inside(p, box) for unit in path for p in unit.points):
+            whole = (whole[0] if whole and whole[1] == at else at, at + len(path))
+            best = max(best, whole, key=lambda run: run[1] - run[0])
+        else:
+            best = max(best, *_runs(path, at, box), key=lambda run: run[1] - run[0])
+        at += len(path)
+    return best
+
+
+def _runs(path: Sequence[Unit], at: int, box: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Runs of a path's pieces that begin or end inside the box; its start stays."""
+    yield (at, at)
+    begin, last = None, path[0].points[-1]
+    for i, unit in enumerate(path[1:], at + 1):
+        touched = unit.command != CLOSE and (_inside(unit.points[-1], box) or _inside(last, box))
+        begin = i if touched and begin is None else begin
+        if begin is not None and (not touched or i == at + len(path) - 1):
+            yield (begin, i + touched)
+            begin = None
+        last = unit.points[-1] if unit.points else last
+
+
+def _inside(point: tuple[int, int], box: Sequence[float]) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+
+
+def spliced(icon: Icon, start: int, stop: int, tokens: Sequence[int]) -> Icon:
+    """The icon with its gap filled by what was written after it. In the middle of a sub-path the new part ends where the old one did.
+    Raises BadInput when the whole is not grammatical."""
+    new = list(units_of(tokens[len(with_gap(icon, start, stop)):]))
+    inner = start < stop and icon.units[start].command != MOVE
+    if inner and new and new[-1].points and stop <= len(icon.units):
+        new[-1] = replace(new[-1], points=(*new[-1].points[:-1], icon.units[stop - 1].points[-1]))
+    whole = Icon(icon.mode, (*icon.units[:start], *new, *icon.units[stop:]))
+    if any(state[0] == DONE for state in told(tokens_of(whole))[:-1]) or (inner and any(u.command in (MOVE, CLOSE) for u in new)):
+        raise BadInput("What was written does not fit into the gap.")
+    return checked(whole)
+
+
+def _stays(new: Icon, old: Icon, start: int, stop: int, box: Sequence[float]) -> bool:
+    """Nothing new leaves the region by more than a few cells, all old is there, and something did change."""
+    tail = len(old.units) - stop
+    fresh = new.units[start:len(new.units) - tail]
+    wide = (box[0] - 4, box[1] - 4, box[2] + 4, box[3] + 4)
+    inner = start < stop and old.units[start].command != MOVE
+    points = [p for unit in fresh for p in unit.points][:-1 if inner else None]
+    kept = new.units[:start] == old.units[:start] and new.units[len(new.units) - tail:] == old.units[stop:]
+    return kept and all(_inside(p, wide) for p in points) and fresh != old.units[start:stop]
+
+
+def _written(borrow: Borrow, wish: Wish, order: _Order, count: int, seed: int, progress: Progress, cancel: Cancel) -> Drawings:
+    """Up to ROUNDS batches, until `count` are valid."""
+    if not 1 <= count <= MOST:
+        raise BadInput(f"{count} icons at once is outside 1..{MOST}.")
+    found: list[Drawn] = []
+    tried = valid = 0
+    for _ in range(ROUNDS):
+        progress(len(found), count, "drawing")
+        seeds = [(seed + tried + i) % (MAX_SEED + 1) for i in range(count)]
+        rows = borrow(PERCEPT, lambda percept: _batch(percept, wish, order, seeds, cancel))
+        tried += count
+        for row, own in zip(rows, seeds, strict=True):
+            if icon := _icon(row, order):
+                valid += 1
+                found.append(Drawn(write(drawing_of(icon, wish.colour)), own))
+        if len(found) >= count:
+            break
+        if cancel():
+            raise Cancelled()
+    progress(count, count, "done")
+    return Drawings(tuple(found[:count]), tried, valid)
+
+
+def _batch(percept: Any, wish: Wish, order: _Order, seeds: Sequence[int], cancel: Cancel) -> list[Any]:
+    text = percept.vector(wish.words)
+    if wish.other.strip() and wish.blend > 0:
+        text = percept.between(text, percept.vector(wish.other), weights=(1 - wish.blend, wish.blend))
+    manner = Manner(wish.top_p, wish.guidance, percept.manner(wish.manner))
+    return percept.write(text, order.given, seeds, manner, order.ends_with, cancel)
+
+
+def _icon(row: Any, order: _Order) -> Icon | None:
+    """The icon of what was written, None when it is not valid."""
+    try:
+        icon = order.icon(row.tokens) if row.ended else None
+    except BadInput:
+        return None
+    return icon if icon and order.fits(icon) and (draw(drawing_of(icon), 48) > 127).mean() > VISIBLE else None
+
+
+def region_of(points: Sequence[float]) -> Region:
+    """A box in units of the icon's sheet as shares of it."""
+    left, top, right, bottom = (min(max(v / SHEET, 0.0), 1.0) for v in points)
+    return left, top, right, bottom
