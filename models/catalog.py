@@ -26,6 +26,8 @@ from models.weights import locate
 
 PLACES = {"base": ("base",), "adapter": tuple(kind for kind in FOLDERS if kind != "base"), "percept": ()}
 """The user's folders that are searched for an unknown id of a kind."""
+MATTING = "matting"
+"""The user's folder of networks that cut out, beside "annotators"."""
 Spec = TypeVar("Spec", BaseSpec, AdapterSpec, PerceptSpec)
 
 
@@ -34,6 +36,7 @@ class Entry:
     """A spec and the way to load it."""
     spec: Any
     load: Callable[..., Any]
+    elsewhere: Callable[[WeightFile], Path | None] | None = None     # where another program may keep its file
 
 
 @cache
@@ -48,7 +51,7 @@ def _entries(package: ModuleType) -> dict[str, Entry]:
         for spec in module.SPECS:
             if spec.id in found:
                 raise Conflict(f'Two {package.__name__} carry the id "{spec.id}".', "Rename one.")
-            found[spec.id] = Entry(spec, module.load)
+            found[spec.id] = Entry(spec, module.load, getattr(module, "elsewhere", None))
     return found
 
 
@@ -118,13 +121,14 @@ class Catalog:
         return self.adapter(wanted).spec.id
 
     def percept(self, id: str) -> Entry:
-        """Its weights are taken from the user's annotators folder when they are there."""
+        """Its weights are taken from the user's folders when they are there, else from where another program keeps them."""
         found = self._find(self._percepts, id, "percept")
-        return replace(found, spec=replace(found.spec, files=tuple(self._own_copy(file) for file in found.spec.files)))
+        return replace(found, spec=replace(found.spec, files=tuple(self._own_copy(file, found.elsewhere) for file in found.spec.files)))
 
-    def _own_copy(self, file: WeightFile) -> WeightFile:
-        own = self.annotators_dir and self.annotators_dir / file.file
-        return WeightFile(str(own)) if own and own.is_file() else file
+    def _own_copy(self, file: WeightFile, elsewhere: Callable[[WeightFile], Path | None] | None) -> WeightFile:
+        folders = (self.annotators_dir, self.annotators_dir.with_name(MATTING)) if self.annotators_dir else ()
+        own = next((folder / file.file for folder in folders if (folder / file.file).is_file()), None) or (elsewhere and elsewhere(file))
+        return WeightFile(str(own)) if own else file
 
     def _find(self, table: dict[str, Entry], id: str, kind: str) -> Entry:
         """The entry of an id; one from the user's files is looked up in their index and checked against its file."""

@@ -52,6 +52,11 @@ def mixed_precision(device: str, wanted: bool = True) -> torch.autocast:
     return torch.autocast(device, torch.bfloat16, enabled=wanted and dtype == torch.bfloat16)
 
 
+def threads() -> int:
+    """How many threads a computation on the CPU may use; for libraries that would else take every core."""
+    return torch.get_num_threads()
+
+
 def _cpu_flag(*names: str) -> bool:
     try:
         with open("/proc/cpuinfo", encoding="ascii", errors="ignore") as f:

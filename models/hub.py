@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models import releases
 from models.errors import BadInput, MissingWeights, StudioError
+from models.releases import RELEASES
 from models.weights import sha256
 
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*(/[\w./ -]+)?")
@@ -44,7 +46,10 @@ def is_hub_id(source: str) -> bool:
 
 
 def look_up(source: str, endpoint: str | None = None) -> Parcel:
-    """Ask the hub what `source` (owner/name or owner/name/file.safetensors) would take; downloads nothing."""
+    """Ask the hub what `source` (owner/name or owner/name/file.safetensors) would take; downloads nothing. What its project publishes
+    itself (models.releases) is known without asking."""
+    if release := RELEASES.get(source):
+        return Parcel(source, "", ((release.file, release.bytes, ""),), release.file)
     from huggingface_hub import HfApi
     owner, name, *rest = source.split("/")
     repo, wanted = f"{owner}/{name}", "/".join(rest)
@@ -81,6 +86,8 @@ def _part(part: str, names: list[str]) -> list[str]:
 
 def fetch(parcel: Parcel, report: Report = lambda done, total: None, endpoint: str | None = None) -> Path:
     """Download what is not there yet, going on where an earlier try ended, and compare checksums. Returns the file or the folder."""
+    if release := RELEASES.get(parcel.repo):
+        return releases.fetch(release, report)
     from huggingface_hub import hf_hub_download
     paths: list[Path] = []
     with _watched(parcel, report):

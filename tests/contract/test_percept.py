@@ -14,11 +14,15 @@ from models.catalog import Catalog
 from models.engine import Engine, open_engine
 from models.errors import BadInput, MissingWeights
 from models.percepts import _shared
+from models.releases import RELEASES
 
 pytestmark = pytest.mark.render
 EVERY = Catalog().percepts
 SPECS = {id: spec for id, spec in EVERY.items() if spec.sees == "lines"}
 WITH_WEIGHTS = [id for id, spec in SPECS.items() if spec.files]
+RELEASED = [id for id, spec in EVERY.items() if any(file.repo in RELEASES for file in spec.files)]     # tests/unit/test_rembg.py opens these
+HERE = [id for id in EVERY if id not in RELEASED]
+CUTTERS = [id for id in HERE if EVERY[id].sees == "alpha"]
 MEASURES = [(1, 64, 64), (2, 50, 83), (1, 7, 300)]
 
 
@@ -61,7 +65,7 @@ def test_specs_are_read_without_weights_and_without_slow_imports() -> None:
 def test_specs_are_consistent(spec) -> None:
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]*", spec.id) and spec.title and spec.licence
     assert spec.bytes > 100_000 if spec.files else spec.bytes == 0
-    assert all(file.file.endswith(".safetensors") for file in spec.files)
+    assert all(file.file.endswith(".onnx" if spec.id in RELEASED else ".safetensors") for file in spec.files)
     catalog = Catalog()
     assert spec.id not in catalog.bases and spec.id not in catalog.adapters
 
@@ -86,7 +90,7 @@ def test_pictures_of_a_batch_do_not_know_each_other(engine: Engine, id: str) -> 
     assert (both - alone).abs().max() < 1e-3 and (both[0] != both[1]).any()
 
 
-@pytest.mark.parametrize("id", EVERY)
+@pytest.mark.parametrize("id", HERE)
 def test_bytes_are_counted(engine: Engine, id: str) -> None:
     with engine.registry.percept(id) as percept:
         assert percept.spec.id == id
@@ -104,6 +108,29 @@ def test_a_likeness_is_one_unit_vector_a_picture_and_the_same_every_time(engine:
     assert torch.allclose(seen.norm(dim=1), torch.ones(len(rgb)), atol=1e-5) and (seen - alone).abs().max() < 1e-3
     with pytest.raises(BadInput, match="annotator"):
         engine.look(id, np.zeros((16, 16, 3), np.uint8))
+
+
+@pytest.mark.parametrize("measure", [*MEASURES, (1, 700, 20)], ids=str)
+@pytest.mark.parametrize("id", CUTTERS)
+def test_alpha_is_one_channel_of_the_same_size_and_follows_hints(engine: Engine, id: str, measure: tuple[int, int, int]) -> None:
+    rgb = picture(*measure)
+    with engine.registry.percept(id) as percept:
+        seen = percept.look(rgb)
+        assert seen.shape == (measure[0], 1, *measure[1:]) and torch.isfinite(seen).all() and 0 <= seen.min() and seen.max() <= 1
+        assert torch.equal(percept.look(rgb), seen) and torch.equal(percept.look(rgb, torch.zeros(len(rgb), 2, *measure[1:])), seen)
+        ones, none = torch.ones_like(seen), torch.zeros_like(seen)
+        keep, drop = (percept.look(rgb, torch.cat(pair, 1)) for pair in ((ones, none), (none, ones)))
+    assert drop.mean() < keep.mean(), "keep everything, drop everything"
+
+
+@pytest.mark.parametrize("id", CUTTERS)
+def test_the_engine_takes_hints_where_they_mean_something(engine: Engine, id: str) -> None:
+    rgb, hints = np.full((40, 56, 3), 200, np.uint8), np.zeros((40, 56, 2), np.uint8)
+    rgb[10:30, 10:30] = (200, 30, 30)
+    hints[15:25, 15:25, 0] = 255
+    assert engine.look(id, rgb).shape == (40, 56) and engine.look(id, rgb, hints=hints).dtype == np.uint8
+    with pytest.raises(BadInput, match="takes no hints"):
+        engine.look("lines", rgb, hints=hints)
 
 
 @pytest.mark.parametrize("id", SPECS)
