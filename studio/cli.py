@@ -1,4 +1,4 @@
-"""The command line: `onestroke` or `python3 launch.py`, with the commands generate, models, doctor, bench and test.
+"""The command line: `onestroke` or `python3 launch.py`, with the commands generate, layers, models, doctor, bench and test.
 
 Exit codes: 0 done, 1 something checked is missing or failed, 2 asked for what cannot be done, 130 interrupted.
 """
@@ -193,4 +193,11 @@ def models(args: Sequence[str]) -> int:
     return run(args, open_engine)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"generate": generate, "models": models, "doctor": doctor, "bench": bench, "test": test}
+def layers(args: Sequence[str]) -> int:
+    """Turn files with layers into each other."""
+    from studio.cli_layers import run
+    return run(args)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "generate": generate, "layers": layers, "models": models, "doctor": doctor, "bench": bench, "test": test}

@@ -20,20 +20,21 @@ class Format:
     """`write(stack, pictures, scale, about) -> bytes` of a whole file; raises BadInput for what the format cannot hold.
 
     about: "name" of the document; "background", #rrggbb laid under everything ("" = none); "jobs", {picture digest: the Job that makes
-    it}; all may be left out. suffix: without its dot. media: the MIME type.
+    it}; all may be left out. suffix: without its dot. media: the MIME type. order: its place in lists.
     """
     id: str
     title: str
     suffix: str
     media: str
     write: Write
+    order: int = 99
 
 
 def formats() -> dict[str, Format]:
-    """Every FORMAT in studio/export/*.py by id."""
+    """Every FORMAT in studio/export/*.py by id, in the order of lists."""
     names = (info.name for info in pkgutil.iter_modules(__path__) if not info.name.startswith("_"))
     found = (importlib.import_module(f"{__name__}.{name}").FORMAT for name in names)
-    return {format.id: format for format in found}
+    return {format.id: format for format in sorted(found, key=lambda format: format.order)}
 
 
 def format_of(id: str) -> Format:

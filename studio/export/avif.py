@@ -23,4 +23,4 @@ def write(stack: Stack, pictures: Mapping[str, Picture], scale: float, about: Ab
     return out.getvalue()
 
 
-FORMAT = Format("avif", "AVIF", "avif", "image/avif", write)
+FORMAT = Format("avif", "AVIF", "avif", "image/avif", write, 3)

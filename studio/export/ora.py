@@ -74,4 +74,4 @@ def xml_text(text: str) -> str:
     return "".join(c for c in text if c in "\t\n\r" or 0x20 <= ord(c) < 0xD800 or 0xE000 <= ord(c) < 0xFFFE or ord(c) > 0xFFFF)
 
 
-FORMAT = Format("ora", "OpenRaster (Krita, GIMP)", "ora", MIMETYPE.decode(), write)
+FORMAT = Format("ora", "OpenRaster (Krita, GIMP)", "ora", MIMETYPE.decode(), write, 11)

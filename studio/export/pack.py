@@ -64,4 +64,4 @@ def _manifest(stack: Stack, scale: float, about: About, files: Mapping[str, byte
             "background": about.get("background", ""), "blend_modes": "W3C Compositing and Blending Level 1: " + ", ".join(BLENDS), "files": listed}
 
 
-FORMAT = Format("pack", "Asset pack (everything)", "pack.zip", "application/zip", write)
+FORMAT = Format("pack", "Asset pack (everything)", "pack.zip", "application/zip", write, 21)

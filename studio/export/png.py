@@ -146,4 +146,4 @@ def _chunk(data: bytes, kind: bytes) -> bytes | None:
     return None
 
 
-FORMAT = Format("png", "PNG", "png", "image/png", write)
+FORMAT = Format("png", "PNG", "png", "image/png", write, 1)

@@ -28,4 +28,4 @@ def _entries(stack: Stack, pictures: Mapping[str, Picture], about: About) -> Ite
         yield f"{PICTURES}/{digest}.png", png.encode(pixels, job) if job else _parts.png_bytes(pixels)
 
 
-FORMAT = Format("project", "Onestroke project", "onestroke.zip", "application/zip", write)
+FORMAT = Format("project", "Onestroke project", "onestroke.zip", "application/zip", write, 30)

@@ -64,4 +64,4 @@ def _set_merged(document: Any, whole: np.ndarray) -> None:
         info.layer_count = -abs(info.layer_count)
 
 
-FORMAT = Format("psd", "PSD (Photoshop)", "psd", "image/vnd.adobe.photoshop", write)
+FORMAT = Format("psd", "PSD (Photoshop)", "psd", "image/vnd.adobe.photoshop", write, 10)

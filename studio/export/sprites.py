@@ -77,4 +77,4 @@ def _size(width: int, height: int) -> dict[str, int]:
     return {"w": width, "h": height}
 
 
-FORMAT = Format("sprites", "Sprite sheet", "sprites.zip", "application/zip", write)
+FORMAT = Format("sprites", "Sprite sheet", "sprites.zip", "application/zip", write, 20)

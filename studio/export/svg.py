@@ -140,4 +140,4 @@ def _n(value: float) -> str:
     return f"{value:.4f}".rstrip("0").rstrip(".") or "0"
 
 
-FORMAT = Format("svg", "SVG", "svg", "image/svg+xml", write)
+FORMAT = Format("svg", "SVG", "svg", "image/svg+xml", write, 12)

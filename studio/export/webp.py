@@ -25,4 +25,4 @@ def write(stack: Stack, pictures: Mapping[str, Picture], scale: float, about: Ab
     return out.getvalue()
 
 
-FORMAT = Format("webp", "WebP", "webp", "image/webp", write)
+FORMAT = Format("webp", "WebP", "webp", "image/webp", write, 2)
