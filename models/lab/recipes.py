@@ -173,6 +173,21 @@ def sketch_scores(s: Settings) -> None:
                             ASSETS / "adapters" / "scribble.safetensors", [Path(p) for p in s.other.split(",") if p], min(s.n, 96)))
 
 
+def pair_scores(s: Settings) -> None:
+    """Measure the pair of pictures and lines (UniCon) and write its part of assets/SCORES.md and its contact sheet."""
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.pair_scores import run_pair_scores
+    print(run_pair_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)), f"`{s.command}`", min(s.n, 96)))
+
+
+def crops(s: Settings) -> None:
+    """Ask a small judge what crops show that `python3 launch.py bench layers` wrote: pack=FOLDER (layer-crops of the cache folder)."""
+    from models.lab.crop_scores import run_crop_scores
+    from models.lab.drawings import read_drawings
+    print(run_crop_scores(Path(s.pack), *read_drawings(s.data), f"`{s.command}`", s.on))
+
+
 def sheet(s: Settings) -> None:
     """Paint the fixed 64 prompts with the exported student and teacher, as PNG in the data folder."""
     from models.lab.evaluate import contact_sheet, read_prompts
@@ -337,8 +352,9 @@ def embedded(s: Settings) -> None:
 
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
-    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores,
-                            sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, rgba, matting, retrieval, bundle, embedded)}
+    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, pair_scores,
+                            crops, sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, rgba, matting,
+                            retrieval, bundle, embedded)}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:
