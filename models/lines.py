@@ -200,6 +200,16 @@ def agreement(wanted: np.ndarray, found: np.ndarray, within_px: float = 4.0) -> 
     return recall, precision, 2 * recall * precision / max(recall + precision, 1e-9)
 
 
+def silhouette(rgb: np.ndarray, apart: int = 24) -> np.ndarray:
+    """uint8 [H, W, 3] -> uint8 [H, W], 255 where something stands before the paper: what differs by more than `apart` levels from the
+    median colour of the border, its holes filled."""
+    border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    differs = np.abs(rgb.astype(np.int16) - np.median(border, 0).astype(np.int16)).max(-1) > apart
+    mask = cv2.morphologyEx(differs.astype(np.uint8) * 255, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(np.zeros_like(mask), outlines, -1, 255, cv2.FILLED)
+
+
 def chamfer(wanted: np.ndarray, found: np.ndarray) -> float:
     """Mean distance in px from a pixel of each bool drawing [H, W] to the nearest one of the other, both ways averaged; the diagonal
     where one of them is empty, 0 where both are."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from models import hub
 from models.errors import BadInput, StudioError
+from models.releases import RELEASES
 from models.stamps import FOLDERS
 from models.weights import ASSETS, header
 from studio.cards import cards
@@ -100,6 +101,9 @@ def add(engine: Any, asked: Namespace) -> int:
             print("Nothing was downloaded. Add --download to fetch it.")
             return 0
         path = hub.fetch(parcel, _show_download)
+        if asked.source in RELEASES:                 # a percept's own file, which is known where it lies
+            print(path)
+            return 0
     elif asked.download:
         raise BadInput(f"{asked.source} is no hub id.", "Leave --download out for a file that is here.")
     model = engine.catalog.shelf.add(path, asked.kind)
@@ -134,13 +138,16 @@ def _bring_home(shelf: Any, model: Any, copy: bool) -> Any:
 # --- convert -----------------------------------------------------------------------------------------------------------
 
 def _declare_convert(parser: Parser) -> None:
-    parser.add_argument("file", type=Path, help="ControlNetHED.pth, table5_pidinet.pth or sk_model.pth of lllyasviel/Annotators")
+    parser.add_argument("file", type=Path, help="ControlNetHED.pth, table5_pidinet.pth or sk_model.pth of lllyasviel/Annotators; model.pth of UniCon")
 
 
 def convert(engine: Any, asked: Namespace) -> int:
-    """Turn the published weights of an annotator (a pickle, of which only tensors are read) into safetensors in your folder of models."""
-    from models.percepts import _shared              # imports torch
-    print(_shared.convert(asked.file.expanduser(), engine.catalog.annotators_dir))
+    """Turn published weights (a pickle, of which only tensors are read) into safetensors: an annotator's in your folder of models, UniCon's
+    beside the pickle."""
+    from models.adapters import _unicon_layout       # both import torch
+    from models.percepts import _shared
+    file = asked.file.expanduser()
+    print(_unicon_layout.convert(file) if _unicon_layout.is_one(file) else _shared.convert(file, engine.catalog.annotators_dir))
     return 0
 
 

@@ -62,8 +62,11 @@ class SdBase:
         return dict(sample=x_vp, timestep=time, encoder_hidden_states=cond)
 
     def denoise(self, x: Tensor, sigma: float, cond: Any, extra: dict[str, Any]) -> Tensor:
+        return self.x0_of(self.network(**merge_extra(self.inputs(x, sigma, cond), extra), return_dict=False)[0].float(), x, sigma)
+
+    def x0_of(self, out: Tensor, x: Tensor, sigma: float) -> Tensor:
+        """What the network's answer `out` at x says of x0."""
         alpha, _ = vp_scales(sigma)
-        out = self.network(**merge_extra(self.inputs(x, sigma, cond), extra), return_dict=False)[0].float()
         if self.prediction == "v_prediction":
             return x0_from_v(alpha * x, out, sigma)
         return out if self.prediction == "sample" else x0_from_epsilon(x, out, sigma)

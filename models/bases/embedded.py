@@ -89,6 +89,10 @@ class EmbeddedBase:
     def denoise(self, x: Tensor, sigma: float, cond: Cond, extra: dict[str, Any]) -> Tensor:
         return self.network(**merge_extra(self.inputs(x, sigma, cond), extra), return_dict=False)[0].float()
 
+    def x0_of(self, out: Tensor, x: Tensor, sigma: float) -> Tensor:
+        """What the network's answer `out` at x says of x0: it is x0."""
+        return out
+
     def decode(self, latents: Tensor) -> Tensor:
         return self.decoder(latents.to(self.dtype)).float().clamp(0, 1)
 
