@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from models.errors import StudioError
+from models.flows.cutout import methods
 from models.job import Picture, Result
 from models.stack import BLENDS
 from studio.events import Receiver
@@ -56,7 +57,7 @@ def build(ctx: TabContext) -> None:
 def config(catalog: Any, base: str, tasks: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
     """What the page asks first."""
     panels = sorted(path.name for path in (PAGE_DIR / "panels").glob("*.js"))
-    return {"base": base, "bases": offers(catalog), "blends": list(BLENDS), "limits": limits(), "panels": panels,
+    return {"base": base, "bases": offers(catalog), "blends": list(BLENDS), "limits": limits(), "panels": panels, "cutters": methods(catalog),
             "tasks": [{"id": task.id, "title": task.title} for task in tasks.values()],
             "formats": [{"id": kind.id, "title": kind.title, "suffix": kind.suffix} for kind in exchange.formats.values()]}
 
