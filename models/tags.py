@@ -25,6 +25,11 @@ def resolved(job: Job, id_of: Callable[[str], str]) -> Job:
     return job.but(prompt=words, adapters=job.adapters + uses)
 
 
+def tags_of(prompt: str) -> str:
+    """The tags alone, "" when there are none: for a job whose words are others but whose look is to be the same."""
+    return "".join(found[0] for found in _TAG.finditer(prompt))
+
+
 def _strength(name: str, weight: str) -> float:
     try:
         return float(weight) if weight.strip() else 1.0

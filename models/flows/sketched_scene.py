@@ -21,6 +21,7 @@ from models.flows._cutout import SOLID, box_of, cut_out, emptied, enclosed, tidi
 from models.job import AdapterUse, Extent, Job, Picture, Result, Timings
 from models.lines import thinned
 from models.spec import EMBEDDED, BaseSpec
+from models.tags import tags_of
 
 MOST_OBJECTS = 6
 MARGIN = 0.12                                        # around an object's strokes on its own canvas, as a share of their longer side
@@ -138,13 +139,15 @@ def sketched_scene(render: Render, scene: Scene) -> Iterator[Result]:
 # --- one object ---------------------------------------------------------------------------------------------------------
 
 def paint_object(render: Render, scene: Scene, thing: SceneObject) -> tuple[Result, tuple[str, ...]]:
-    """(the object alone as RGBA [1, S, S, 4], notes). Its Result carries the job that painted it."""
+    """(the object alone as RGBA [1, S, S, 4], notes). Its Result carries the job that painted it. A look that the words of the
+    background name is the objects' look too."""
     lines = own_canvas(thing.lines.array[..., 0] >= DRAWN, scene.canvas_px)
     uses = [AdapterUse(scene.control, scene.obey, Picture.from_array(lines))]
     if scene.transparent:
         uses.append(AdapterUse(scene.transparent))
     extent = Extent(scene.canvas_px, scene.canvas_px)
-    painted = render(scene.shared.but(prompt=thing.words, seeds=(thing.seed,), extent=extent, adapters=(*scene.job.adapters, *uses)))
+    words = f"{thing.words} {tags_of(scene.job.prompt)}".strip()
+    painted = render(scene.shared.but(prompt=words, seeds=(thing.seed,), extent=extent, adapters=(*scene.job.adapters, *uses)))
     rgba, notes = with_edge(painted.pixels[0], lines[..., 0] >= DRAWN)
     return Result(rgba[None], painted.job, painted.timings, painted.notes), (*painted.notes, *notes)
 

@@ -17,6 +17,7 @@ from studio.sketch.controls import SketchControls
 from studio.sketch.inks import BLOCK, Drawn, lines_of, separate
 
 CONTROLS = ("scribble", "sketch", "softedge", "lineart", "canny", "lines")     # what can obey lines, the best first
+LAYERED = "layered"                                  # guesses from few strokes; only when it is asked for by name
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ def task_from(controls: SketchControls, canvas: np.ndarray, reference: Picture |
     job = job_of_words(controls, able.spec, "" if able.spec.negative_prompt else able.granted.get("negative_prompt", ""))
     drawn = separate(canvas)
     control = control_for(controls.control, able)
-    if reference is not None and controls.mode != "scene" and controls.reference_strength > 0:
+    looks = reference is not None and controls.mode != "scene" and controls.reference_strength > 0
+    locked = reference if looks and drawn.masks and control in able.controls.get(LAYERED, ()) else None
+    if looks and locked is None:
         job = _with(job, _looking_at(reference, controls.reference_strength, able))
     if not drawn.masks:
         return SketchTask(job, mode="colour" if reference is not None and controls.mode == "colour" else "text")
@@ -55,7 +58,7 @@ def task_from(controls: SketchControls, canvas: np.ndarray, reference: Picture |
                        "Put a scribble ControlNet or T2I-Adapter for it into the models folder, or choose another model.")
     if controls.mode == "scene" and drawn.objects:
         return _scene(controls, job, drawn, control, able)
-    return _sketch(controls, job, drawn, control)
+    return _sketch(controls, job, drawn, control, locked)
 
 
 def control_for(wanted: str, able: Abilities) -> str:
@@ -79,9 +82,10 @@ def _looking_at(reference: Picture, strength: float, able: Abilities) -> Adapter
     return AdapterUse(able.references[0], float(strength), reference)
 
 
-def _sketch(controls: SketchControls, job: Job, drawn: Drawn, control: str) -> SketchTask:
+def _sketch(controls: SketchControls, job: Job, drawn: Drawn, control: str, locked: Picture | None = None) -> SketchTask:
+    """`locked`: the picture whose colours a control keeps that takes a second picture for that."""
     lines = Picture.from_array(np.repeat(lines_of([*drawn.masks.values()], job.extent.width), 3, 2))
-    job = _with(job, AdapterUse(control, float(controls.obey), lines)) if controls.obey > 0 else job
+    job = _with(job, AdapterUse(control, float(controls.obey), lines, () if locked is None else (locked,))) if controls.obey > 0 else job
     block = drawn.of(BLOCK)
     mode = "colour" if controls.mode == "colour" else "sketch"
     if block is None or not controls.second_pass:

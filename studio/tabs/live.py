@@ -35,11 +35,12 @@ STYLE_LINK = '<link rel="stylesheet" href="studio/live/page/canvas.css">'
 SHOW_JS = "() => window.onestroke.{page}.values()"
 CHANGE_JS = "(...values) => {{ window.onestroke?.{page}?.change(values); }}"
 LOAD_JS = """
-import(new URL('studio/live/page/canvas.js', document.baseURI)).then(({ start }) => start({
+import(new URL('{script}', document.baseURI)).then(({{ start }}) => start({{
   element: element.querySelector('.os-stage'), server, config: props.config,
   changed: () => trigger('restored'), send: (what) => trigger('sent', what),
-}));
+}}));
 """
+SCRIPT = "studio/live/page/canvas.js"
 
 
 def job_from(controls: Controls, canvas: np.ndarray | None, spec: BaseSpec, keep_out: str = "") -> Job:
@@ -61,7 +62,7 @@ def build(ctx: TabContext) -> None:
         with gr.Column(scale=1, min_width=320, elem_id="os-main", elem_classes="os-main"):
             prompt = gr.Textbox(example_words(spec), label="Prompt", show_label=False, placeholder="Say what to paint",
                                 lines=1, max_lines=3, elem_id="os-prompt", elem_classes="os-prompt", autofocus=True)
-            stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS, head=STYLE_LINK, server_functions=[minting(hub)],
+            stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS.format(script=SCRIPT), head=STYLE_LINK, server_functions=[minting(hub)],
                             apply_default_css=False, elem_id="os-stage")
         with gr.Column(scale=0, min_width=264, elem_id="os-side", elem_classes="os-side"):
             controls = {"prompt": prompt} | side_controls(catalog.bases, spec, catalog.adapters.values())
@@ -171,8 +172,17 @@ def example_words(spec: BaseSpec) -> str:
     return "a smiling red fox" if spec.id == "embedded" else "a lighthouse at dusk"
 
 
+def with_picture(page: Path, hint: str, take: str, take_title: str) -> str:
+    """The stage of a page with the pane that shows the picture, which all pages share; the arguments are what it says."""
+    pane = (PAGE_DIR / "picture.html").read_text(encoding="utf-8")
+    for place, words in (("hint", hint), ("take-title", take_title), ("take", take)):
+        pane = pane.replace(f"<!--{place}-->", words)
+    return (page / "stage.html").read_text(encoding="utf-8").replace("  <!--picture-->\n", pane)
+
+
 def stage_html() -> str:
-    return (PAGE_DIR / "stage.html").read_text().replace("<!--inks-->", "".join(
+    stage = with_picture(PAGE_DIR, "Type above, or draw on the left.<br>The picture follows.", "Draw on it", "Put the picture on the canvas and draw on")
+    return stage.replace("<!--inks-->", "".join(
         f'<button type="button" class="os-ink" data-ink="{ink}" style="--ink:{ink}" aria-label="Colour {ink}" '
         f'aria-pressed="false"></button>' for ink in INKS))
 

@@ -17,23 +17,17 @@ from studio.sketch import inks
 from studio.sketch.controls import REACH_PX, SketchControls
 from studio.sketch.finding import make_find, make_found
 from studio.sketch.importing import annotators, make_lines
-from studio.sketch.task import Painter, SketchTask, control_for, task_from
+from studio.sketch.task import CONTROLS, LAYERED, Painter, SketchTask, control_for, task_from
 from studio.tab import Tab, TabContext
-from studio.tabs.live import can_avoid, connect, meter_html, minting, open_hub, refine_steps, wire_sends
+from studio.tabs.live import LOAD_JS, PAGE_ONLY, can_avoid, connect, meter_html, minting, open_hub, refine_steps, wire_sends, with_picture
 
 PAGE_DIR = Path(__file__).parents[1] / "sketch" / "page"
-PAGE_ONLY = ("lock",)
 PAGE_MADE = ("mode", "objects")                      # settings that the page's own parts set
 MODE_TITLES = (("sketch", "Sketch"), ("colour", "Colour line art"), ("scene", "Scene"))
 METER = "os-sketch-meter"
 STYLE_LINK = ('<link rel="stylesheet" href="studio/live/page/canvas.css">'
               '<link rel="stylesheet" href="studio/sketch/page/sketch.css">')
-LOAD_JS = """
-import(new URL('studio/sketch/page/sketch.js', document.baseURI)).then(({ start }) => start({
-  element: element.querySelector('.os-stage'), server, config: props.config,
-  changed: () => trigger('restored'), send: (what) => trigger('sent', what),
-}));
-"""
+SCRIPT = "studio/sketch/page/sketch.js"
 
 
 def build(ctx: TabContext) -> None:
@@ -45,14 +39,18 @@ def build(ctx: TabContext) -> None:
         with gr.Column(scale=1, min_width=320, elem_classes="os-main"):
             prompt = gr.Textbox("a house", label="Prompt", show_label=False, placeholder="Say what the lines are", lines=1, max_lines=3,
                                 elem_id="os-sketch-prompt", elem_classes="os-prompt")
-            stage = gr.HTML(html_template=(PAGE_DIR / "stage.html").read_text(encoding="utf-8"), js_on_load=LOAD_JS, head=STYLE_LINK,
+            stage = gr.HTML(html_template=stage_html(), js_on_load=LOAD_JS.format(script=SCRIPT), head=STYLE_LINK,
                             server_functions=[minting(hub), *helpers(ctx)], apply_default_css=False, elem_id="os-sketch-stage")
         with gr.Column(scale=0, min_width=264, elem_classes="os-side"):
             controls = {"prompt": prompt} | side_controls(catalog.bases, spec, catalog.adapters.values())
             gr.HTML(html_template=meter_html(METER), js_on_load=None, apply_default_css=False)
     stage.props["config"] = config(ctx, controls, spec)
-    connect(stage, controls, catalog, limits, ("style", "steps", "negative", "look"), "sketch")
+    connect(stage, controls, catalog, limits, ("style", "control", "steps", "negative", "look"), "sketch")
     ctx.handoff.when_complete(lambda: wire_sends(stage, hub, ctx.handoff))
+
+
+def stage_html() -> str:
+    return with_picture(PAGE_DIR, "Draw on the left.<br>The picture follows.", "Trace it", "Turn this picture into lines and draw on")
 
 
 def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable[AdapterSpec]) -> dict[str, Any]:
@@ -60,6 +58,7 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable
     start = SketchControls()
     base = widgets.base_picker(bases, spec.id)
     style = widgets.style_picker(spec)
+    control = gr.Dropdown(follows(adapters, spec), value="", label="Lines are read by", elem_id="os-control", visible=len(follows(adapters, spec)) > 2)
     obey = gr.Slider(0.0, 1.5, start.obey, step=0.05, label="Obey", info="0 invents, 1 follows your lines", elem_id="os-obey", buttons=[])
     reference_strength = gr.Slider(0.0, 1.5, start.reference_strength, step=0.05, label="Reference", info="How much of its look comes along",
                                    elem_id="os-reference-strength", buttons=[])
@@ -70,8 +69,9 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable
     second_pass = gr.Checkbox(True, label="Second pass near block strokes", elem_id="os-second-pass")
     reach = gr.Slider(*REACH_PX, start.reach, step=1, label="Reach", info="How far from block strokes it may change", elem_id="os-reach", buttons=[])
     negative = widgets.negative_box(spec, can_avoid(spec, adapters), "os-sketch-negative")
-    return {"base": base, "style": style, "obey": obey, "reference_strength": reference_strength, "look": look, "look_strength": look_strength,
-            "seed": seed, "lock": lock, "steps": steps, "refine": refine, "second_pass": second_pass, "reach": reach, "negative": negative}
+    return {"base": base, "style": style, "control": control, "obey": obey, "reference_strength": reference_strength, "look": look,
+            "look_strength": look_strength, "seed": seed, "lock": lock, "steps": steps, "refine": refine, "second_pass": second_pass, "reach": reach,
+            "negative": negative}
 
 
 def config(ctx: TabContext, controls: dict[str, Any], spec: BaseSpec) -> dict[str, Any]:
@@ -83,7 +83,14 @@ def config(ctx: TabContext, controls: dict[str, Any], spec: BaseSpec) -> dict[st
             "modes": [{"id": id, "title": title} for id, title in MODE_TITLES],
             "inks": {"detail": inks.DETAIL, "block": inks.BLOCK, "objects": [*inks.OBJECTS]},
             "annotators": [{"id": id, "title": title} for id, title in annotators(ctx.engine)],
-            "reference": ctx.engine.catalog.able(spec.id).can("reference_images"), "socket": "studio/sketch/socket"}
+            "references": [id for id in ctx.engine.catalog.bases if ctx.engine.catalog.able(id).can("reference_images")],
+            "socket": "studio/sketch/socket"}
+
+
+def follows(adapters: Iterable[AdapterSpec], spec: BaseSpec) -> list[tuple[str, str]]:
+    """(title, id) of what can follow lines on a base, the best first."""
+    fit = [a for a in adapters if a.kind == "control" and a.fits(spec.arch) and a.control in (*CONTROLS, LAYERED)]
+    return [("The best there is", ""), *((a.title, a.id) for a in fit)]
 
 
 def preview_steps(spec: BaseSpec) -> int:
@@ -92,9 +99,10 @@ def preview_steps(spec: BaseSpec) -> int:
 
 
 def limits(spec: BaseSpec, adapters: Iterable[AdapterSpec]) -> list[Any]:
-    """New style, steps, negative and look controls for another base."""
+    """New style, lines, steps, negative and look controls for another base."""
     able = can_avoid(spec, adapters)
     return [gr.update(choices=widgets.style_choices(spec), value=spec.styles[0].id if spec.styles else "", visible=bool(spec.styles)),
+            gr.update(choices=follows(adapters, spec), value="", visible=len(follows(adapters, spec)) > 2),
             gr.update(minimum=spec.min_steps, maximum=spec.max_steps, value=preview_steps(spec)),
             gr.update(interactive=able, placeholder=widgets.negative_hint(spec, able)),
             gr.update(choices=widgets.looks(adapters, spec), value="")]

@@ -19,7 +19,11 @@ def show_sketch(page: Any) -> None:
     """Open the tab with the control that fits the tiny base."""
     page.get_by_role("tab", name="Sketch").click()
     page.wait_for_function("() => window.onestroke.sketch", timeout=60_000)
-    page.evaluate("() => { const { sketch } = window.onestroke; sketch.config.sent.push('control'); sketch.alter({ control: 'tiny-student-scribble' }); }")
+    page.evaluate("""() => {
+        const { sketch } = window.onestroke;
+        sketch.alter({ control: 'tiny-student-scribble' });
+        sketch.shown();
+    }""")
     page.wait_for_selector(READY, timeout=60_000)
 
 

@@ -59,7 +59,7 @@ def test_a_reload_loses_nothing(open_sketch, studio, tmp_path):
     draw(page, (0.2, 0.2), (0.4, 0.6))
     settle(page, "sketch")
     page.wait_for_timeout(500)
-    drawn = pixels(page)
+    drawn, frame = pixels(page), sketch(page, "strip.newest.id")
     page.reload()
     show_sketch(page)
     settle(page, "sketch")
@@ -69,6 +69,12 @@ def test_a_reload_loses_nothing(open_sketch, studio, tmp_path):
     assert page.locator(STAGE).get_attribute("data-mode") == "scene" == session.controls.mode
     assert page.locator(f"{STAGE} .os-onion-size").input_value() == "70" and sketch(page, "paper.symmetry") == "mirror"
     assert session.reference is not None and page.locator(".os-ref.is-full").count() == 1
+    page.locator(f"{STAGE} [data-do=clear]").click()
+    settle(page, "sketch")
+    page.locator(f'{STAGE} .os-shot[data-id="{frame}"] .os-thumb').click()
+    page.locator(f"{STAGE} [data-do=restore]").click()
+    page.wait_for_function("() => document.querySelector('.os-sketch .os-notice-text').textContent.startsWith('Back at')")
+    assert count(page) == 2 and (pixels(page) == drawn).all(), "the strokes of a frame of before the reload come back"
 
 
 def test_a_found_picture_becomes_the_reference(open_sketch, studio):

@@ -14,7 +14,7 @@ from models.errors import BadInput, Incompatible
 from models.flows import Remembered
 from models.flows.sketched_scene import MOST_OBJECTS, Scene, SceneObject, filling, own_canvas, place, sketched_scene, softness, suited
 from models.job import Extent, Job, Picture, Result
-from tests.tiny_adapters import controlnet, layerdiffuse
+from tests.tiny_adapters import controlnet, layerdiffuse, lora
 
 pytestmark = pytest.mark.render
 CANVAS = 256
@@ -64,6 +64,19 @@ def counted(engine: Engine) -> Counted:
 
 def scene(**changes: object) -> Scene:
     return replace(Scene(JOB, OBJECTS, "scribbles", transparent="clear"), **changes)
+
+
+def test_a_look_named_in_the_background_words_reaches_the_objects(engine: Engine, tmp_path: Path) -> None:
+    with engine.registry.lease("tiny-student") as (base, _):
+        engine.catalog.add("adapter", str(lora.write(tmp_path / "etched.safetensors", base, "kohya", seed=9)))
+    seen: list[Job] = []
+
+    def render(job: Job) -> Result:
+        seen.append(job)
+        return engine.render(job)
+    house, *_ = sketched_scene(render, scene(objects=OBJECTS[:1], job=JOB.but(prompt="a field <lora:etched:0.7>")))
+    assert [use.id for use in house.job.adapters if use.id == "etched"] == ["etched"] and house.job.prompt == "a house"
+    assert "<lora:etched:0.7>" in seen[0].prompt
 
 
 def test_every_object_the_collage_and_the_blend_are_yielded(engine: Engine) -> None:

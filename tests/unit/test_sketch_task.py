@@ -141,3 +141,13 @@ def test_the_painter_paints_passes_and_keeps_what_did_not_change():
     before = len(engine.jobs)
     changed = task(canvas((OBJECTS[0], 3), (OBJECTS[1], 3)), mode="scene", objects=(ObjectWords(OBJECTS[0], "a barn"), ObjectWords(OBJECTS[1], "a tree")))
     assert painter.paint(engine, changed).job.extent == Extent(256, 256) and len(engine.jobs) == before + 1, "one object"
+
+
+def test_layered_codes_are_asked_for_by_name_and_take_the_colours_of_the_reference():
+    able = replace(ABLE, controls=ABLE.controls | {"layered": ("codes",)})
+    assert task(canvas((DETAIL, 3)), able=able).job.adapters[0].id == "scribble", "never by itself"
+    use, = (u for u in task(canvas((DETAIL, 3)), REFERENCE, able=able, control="codes").job.adapters)
+    assert (use.id, use.more) == ("codes", (REFERENCE,)), "instead of an image prompt"
+    free, = task(canvas((DETAIL, 3)), REFERENCE, able=able, control="codes", reference_strength=0.0).job.adapters
+    assert free.more == ()
+    assert [u.id for u in task(canvas(), REFERENCE, able=able, control="codes").job.adapters] == ["image-prompt"], "nothing is drawn yet"

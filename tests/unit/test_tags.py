@@ -5,7 +5,7 @@ import pytest
 
 from models.errors import BadInput, UnknownId
 from models.job import AdapterUse, Job
-from models.tags import MAX_TAGS, id_of_file, resolved
+from models.tags import MAX_TAGS, id_of_file, resolved, tags_of
 
 KNOWN = {"ink": "ink", "ink-and-wash": "ink", "pixel-art-xl-v1-1": "pixel-art-xl"}
 
@@ -39,3 +39,8 @@ def test_mistakes_are_named() -> None:
         resolved(Job(prompt="<lora:ink:strong>"), id_of)
     with pytest.raises(BadInput, match="more than"):
         resolved(Job(prompt="<lora:ink>" * (MAX_TAGS + 1)), id_of)
+
+
+def test_the_tags_alone_can_be_given_to_other_words() -> None:
+    assert tags_of("a fox, <lora:ink:0.8>, on <b>snow <adapter:Pixel Art XL v1.1>") == "<lora:ink:0.8><adapter:Pixel Art XL v1.1>"
+    assert tags_of("a fox") == ""

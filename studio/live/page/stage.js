@@ -122,9 +122,13 @@ export class Stage {
     this.find('[data-do=undo]').disabled = !this.paper.past.length;
     this.find('[data-do=redo]').disabled = !this.paper.future.length;
     this.element.classList.toggle('is-blank', this.paper.blank);
+    this.saveSoon();
+    this.working();
+  }
+
+  saveSoon() {
     clearTimeout(this.saving);
     this.saving = setTimeout(() => this.save(), SAVE_MS);
-    this.working();
   }
 
   save() {

@@ -1,7 +1,7 @@
 // Strokes on paper. What is committed stays on the bitmap; only what changed is painted again, at most once a frame.
 import { PAPER, SIDE, Surface, WHOLE, clip, union } from '../../live/page/paper.js';
 import { SYMMETRIES, overlap } from './geometry.js';
-import { Strokes, makeStroke } from './strokes.js';
+import { Strokes, makeStroke, pack, unpack } from './strokes.js';
 
 const STILL_PX = 0.3;
 const THINNEST_PX = 0.7;
@@ -149,4 +149,25 @@ export class Drawing extends Surface {
 export function strokesOf({ list, running }) {
   if (!running?.length) return list;
   return [...list, ...running.copies.map((points) => makeStroke(running.color, points.slice(0, running.length)))];
+}
+
+const FRAMES_KEPT = 64;
+
+/** Map(frame -> snapshot) as one set of strokes and, for each of the newest frames, which of them it has; most frames share most. */
+export function packFrames(behind) {
+  const number = new Map(), strokes = [], frames = [];
+  for (const [id, snapshot] of [...behind].slice(-FRAMES_KEPT)) {
+    if (!snapshot) continue;
+    const used = strokesOf(snapshot).map((stroke) => {
+      if (!number.has(stroke)) { number.set(stroke, strokes.length); strokes.push(stroke); }
+      return number.get(stroke);
+    });
+    frames.push([id, Uint32Array.from(used)]);
+  }
+  return { strokes: pack(strokes), frames };
+}
+
+export function unpackFrames({ strokes, frames }) {
+  const all = unpack(strokes);
+  return new Map(frames.map(([id, used]) => [id, { list: Array.from(used, (i) => all[i]) }]));
 }

@@ -1,6 +1,6 @@
 // The sketch tab's page: vector strokes under the hand, and the picture that follows them.
 import { Stage } from '../../live/page/stage.js';
-import { Drawing, strokesOf } from './drawing.js';
+import { Drawing, packFrames, strokesOf, unpackFrames } from './drawing.js';
 import { Finding } from './finding.js';
 import { SketchHand } from './hand.js';
 import { Importing } from './importing.js';
@@ -65,7 +65,7 @@ class Sketch extends Stage {
   makeHand() { return new SketchHand(this); }
 
   makeActions() {
-    return { ...super.makeActions(), mirror: () => this.fold(), onion: () => this.flip(), seek: () => this.seek(), export: () => this.export() };
+    return { ...super.makeActions(), mirror: () => this.fold(), onion: () => this.flip(), seek: () => this.seek(), lock: () => this.lock(), export: () => this.export() };
   }
 
   /** A tab that nobody has opened yet asks the server for nothing. */
@@ -74,11 +74,12 @@ class Sketch extends Stage {
     await super.start();
   }
 
-  record() { return { strokes: pack(this.paper.strokes.list), reference: this.reference.image }; }
+  record() { return { strokes: pack(this.paper.strokes.list), reference: this.reference.image, behind: packFrames(this.behind) }; }
 
-  adopt({ strokes, reference }) {
+  adopt({ strokes, reference, behind, client }) {
     if (strokes) this.paper.adopt(unpack(strokes));
     this.reference.show(reference);
+    if (behind && client === this.client) this.behind = unpackFrames(behind);      // another page's frames have numbers of their own
   }
 
   opened() { if (this.reference.image) this.wire.sendBytes(this.reference.message); }
@@ -130,10 +131,21 @@ class Sketch extends Stage {
     this.element.style.setProperty('--onion', onion / 100);
     this.find('.os-onion-size').value = onion;
     this.dressFold(symmetry);
-    this.find('.os-ref-none').textContent = this.config.reference || this.settings.base !== this.config.defaults.base ? REFERENCE : 'This model looks at none';
+    this.dressReference();
     if (JSON.stringify(objects) !== JSON.stringify(this.objects.all)) this.objects.show(objects);
     this.element.closest('.os-main')?.querySelector('.os-prompt textarea')?.setAttribute('placeholder', WORDS[mode]);
     this.hand.hold(mode !== 'sketch' && this.hand.tool === 'block' ? 'pen' : this.hand.tool);
+  }
+
+  /** Whether the chosen model looks at a reference at all; one that came after the page was opened may. */
+  dressReference() {
+    const { bases, defaults, references } = this.config, { base = defaults.base } = this.settings;
+    this.find('.os-ref-none').textContent = references.includes(base) || !bases.includes(base) ? REFERENCE : 'This model looks at none';
+  }
+
+  change(values) {
+    super.change(values);
+    this.dressReference();
   }
 
   dressFold(symmetry) {
@@ -200,6 +212,12 @@ class Sketch extends Stage {
     if (this.strip.current) await this.importing.open(this.strip.current.blob, this.paper.blank);
   }
 
+  /** The picture on show becomes the reference: its look stays while the drawing goes on. */
+  async lock() {
+    if (!this.strip.current) { this.notice('There is no picture yet whose look could stay.', 'warn'); return; }
+    await this.reference.read(this.strip.current.blob);
+  }
+
   seek() {
     if (this.paper.blank) { this.notice('Draw something first, then pictures that look like it can be found.', 'warn'); return; }
     this.paper.refresh();
@@ -222,7 +240,7 @@ class Sketch extends Stage {
   }
 
   frame(header, blob) {
-    if (header.t === 'frame') this.behind.set(header.id, this.strokesAt(header.seq));
+    if (header.t === 'frame') { this.behind.set(header.id, this.strokesAt(header.seq)); this.saveSoon(); }
     super.frame(header, blob);
   }
 
