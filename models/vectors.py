@@ -23,6 +23,7 @@ MAX_ELEMENTS = 20_000
 MAX_SIDE_PX, MAX_AREA_PX = 16_384, 150_000_000
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
+ET.register_namespace("", SVG)                       # written without a prefix
 _SHAPES = ("path", "rect", "circle", "ellipse", "line", "polyline", "polygon")
 _KEPT = {"svg", "g", "defs", "symbol", "use", "linearGradient", "radialGradient", "stop", "clipPath", "mask", *_SHAPES}
 _DROPPED = {"title", "desc", "metadata", "filter", "style", "switch", "view", "marker", "pattern", "font", "cursor"}
