@@ -218,3 +218,14 @@ def test_tasks_are_found_by_folder_and_call_reads_strictly() -> None:
     for wrong in (lambda: call.whole("a", 0), lambda: call.number("n", 0, 0, 1), lambda: call.choice("c", "y", ("y",)), lambda: call.flag("n"), call.layer):
         with pytest.raises(StudioError):
             wrong()
+
+
+def test_a_live_frame_keeps_its_alpha_exactly() -> None:
+    from studio.live.wire import encode_picture
+    y, x = np.mgrid[:64, :64]
+    pixels = np.dstack([x * 4, y * 4, 255 - x * 2, (x * y) % 256]).astype(np.uint8)
+    media, body = encode_picture(pixels)
+    with Image.open(io.BytesIO(body)) as image:
+        got = np.asarray(image.convert("RGBA"))
+    assert media == "image/webp" and np.array_equal(got[..., 3], pixels[..., 3])
+    assert np.abs(got[..., :3].astype(int) - pixels[..., :3])[pixels[..., 3] > 128].mean() < 12

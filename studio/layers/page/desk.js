@@ -221,6 +221,7 @@ export class Desk {
 
   ghost(ghost) {
     this.view.ghost = ghost;
+    this.element.classList.toggle('has-ghost', !!ghost);
     this.view.later();
   }
 

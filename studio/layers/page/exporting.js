@@ -9,6 +9,8 @@ const SCALES = [0.5, 1, 2, 3, 4];
 const MOST_PX = 16_384, MOST_AREA_PX = 150e6;
 const SIZES = [[512, 512], [1024, 1024], [1080, 1080], [1080, 1350], [1080, 1920], [1920, 1080], [2048, 2048]];
 const MOST_SIDE_PX = 8192;
+const ORDER = ['png', 'webp', 'avif', 'psd', 'ora', 'svg', 'sprites', 'pack', 'project'];
+const rank = ({ id }) => (ORDER.indexOf(id) + 1) || ORDER.length + 1;
 
 export class Exporting {
   constructor(dialog, desk) {
@@ -17,7 +19,7 @@ export class Exporting {
   }
 
   show() {
-    const { formats } = this.desk.config, kept = read(), chosen = this.desk.selection.length;
+    const formats = this.desk.config.formats.toSorted((a, b) => rank(a) - rank(b)), kept = read(), chosen = this.desk.selection.length;
     this.values = { format: formats.some(({ id }) => id === kept.format) ? kept.format : formats[0]?.id, scale: 1, background: '', only: false };
     this.said = el('p.ol-note', { role: 'status' });
     this.button = el('button.os-btn.is-first', { type: 'button', onclick: () => this.go() }, 'Save');

@@ -197,6 +197,7 @@ export class Select {
 
   overlay(ink, { zoom }) {
     const px = 1 / zoom, hovered = this.drag ? null : this.hovered && !this.desk.selection.includes(this.hovered) && this.desk.node(this.hovered);
+    if (this.desk.view.ghost) drawGhost(ink, this.desk.view.ghost.place, px);
     if (hovered) for (const leaf of leavesOf(hovered)) outline(ink, leaf.place, 1.5 * px, SEAL, 0.55);
     if (this.desk.selection.length && !(this.drag?.how === 'move' && this.drag.going)) this.drawBox(ink, px);
     if (this.drag?.how === 'marquee' && this.drag.to) drawMarquee(ink, this.drag, px);
@@ -236,6 +237,13 @@ function outline(ink, place, width, color, alpha) {
   ink.closePath();
   ink.stroke();
   ink.globalAlpha = 1;
+}
+
+/** What is not yet taken has a broken frame. */
+function drawGhost(ink, place, px) {
+  ink.setLineDash([6 * px, 4 * px]);
+  outline(ink, place, 1.5 * px, SEAL, 0.8);
+  ink.setLineDash([]);
 }
 
 function line(ink, from, to, width) {
