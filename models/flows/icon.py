@@ -6,15 +6,15 @@ asked for again with another seed; how often that was is told.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from models.contracts import Cancel, Progress, ignore_progress, never_cancel
 from models.errors import BadInput, Cancelled
 from models.job import MAX_SEED
-from models.pathtokens import BACK, CLOSE, DONE, END, FILL, GRID, MOVE, SHEET, STROKE, Icon, Unit, checked, drawing_of, icon_of, read_tokens
-from models.pathtokens import told, tokens_of, units_of, with_gap
+from models.gaps import gap_in, spliced, stays
+from models.pathtokens import BACK, END, FILL, GRID, SHEET, STROKE, Icon, drawing_of, icon_of, read_tokens, tokens_of, with_gap
 from models.vectors import draw, read, write
 from models.writing import Manner
 
@@ -94,63 +94,8 @@ def repaint(borrow: Borrow, svg: str, region: Region, wish: Wish, count: int = 4
     if not (0 <= region[0] < region[2] <= 1 and 0 <= region[1] < region[3] <= 1):
         raise BadInput("The region lies outside the icon.", "Draw a box over a part of it.")
     start, stop = gap_in(icon, box)
-    order = _Order(with_gap(icon, start, stop), BACK, lambda tokens: spliced(icon, start, stop, tokens), lambda new: _stays(new, icon, start, stop, box))
+    order = _Order(with_gap(icon, start, stop), BACK, lambda tokens: spliced(icon, start, stop, tokens), lambda new: stays(new, icon, start, stop, box))
     return _written(borrow, wish, order, count, seed, progress, cancel)
-
-
-def gap_in(icon: Icon, box: Sequence[float]) -> tuple[int, int]:
-    """(start, stop) of the longest run of units to replace in a box of cells; both the end of the last sub-path when there is none."""
-    best, at = (len(icon.units), len(icon.units)), 0
-    whole: tuple[int, int] | None = None
-    for path in icon.sub_paths():
-        if all(_inside(p, box) for unit in path for p in unit.points):
-            whole = (whole[0] if whole and whole[1] == at else at, at + len(path))
-            best = max(best, whole, key=lambda run: run[1] - run[0])
-        else:
-            best = max(best, *_runs(path, at, box), key=lambda run: run[1] - run[0])
-        at += len(path)
-    return best
-
-
-def _runs(path: Sequence[Unit], at: int, box: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Runs of a path's pieces that begin or end inside the box; its start stays."""
-    yield (at, at)
-    begin, last = None, path[0].points[-1]
-    for i, unit in enumerate(path[1:], at + 1):
-        touched = unit.command != CLOSE and (_inside(unit.points[-1], box) or _inside(last, box))
-        begin = i if touched and begin is None else begin
-        if begin is not None and (not touched or i == at + len(path) - 1):
-            yield (begin, i + touched)
-            begin = None
-        last = unit.points[-1] if unit.points else last
-
-
-def _inside(point: tuple[int, int], box: Sequence[float]) -> bool:
-    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
-
-
-def spliced(icon: Icon, start: int, stop: int, tokens: Sequence[int]) -> Icon:
-    """The icon with its gap filled by what was written after it. In the middle of a sub-path the new part ends where the old one did.
-    Raises BadInput when the whole is not grammatical."""
-    new = list(units_of(tokens[len(with_gap(icon, start, stop)):]))
-    inner = start < stop and icon.units[start].command != MOVE
-    if inner and new and new[-1].points and stop <= len(icon.units):
-        new[-1] = replace(new[-1], points=(*new[-1].points[:-1], icon.units[stop - 1].points[-1]))
-    whole = Icon(icon.mode, (*icon.units[:start], *new, *icon.units[stop:]))
-    if any(state[0] == DONE for state in told(tokens_of(whole))[:-1]) or (inner and any(u.command in (MOVE, CLOSE) for u in new)):
-        raise BadInput("What was written does not fit into the gap.")
-    return checked(whole)
-
-
-def _stays(new: Icon, old: Icon, start: int, stop: int, box: Sequence[float]) -> bool:
-    """Nothing new leaves the region by more than a few cells, all old is there, and something did change."""
-    tail = len(old.units) - stop
-    fresh = new.units[start:len(new.units) - tail]
-    wide = (box[0] - 4, box[1] - 4, box[2] + 4, box[3] + 4)
-    inner = start < stop and old.units[start].command != MOVE
-    points = [p for unit in fresh for p in unit.points][:-1 if inner else None]
-    kept = new.units[:start] == old.units[:start] and new.units[len(new.units) - tail:] == old.units[stop:]
-    return kept and all(_inside(p, wide) for p in points) and fresh != old.units[start:stop]
 
 
 def _written(borrow: Borrow, wish: Wish, order: _Order, count: int, seed: int, progress: Progress, cancel: Cancel) -> Drawings:
