@@ -14,6 +14,7 @@ SPECK_SHARE = 0.01                                   # pieces smaller than this 
 SOLID = 128
 VISIBLE = 26                                         # a tenth of 255
 SMEAR_DISTANCE, MOST_PAPER = 14.0, 0.4
+CRUMB_SHARE, PALE_DISTANCE = 0.04, 35.0
 
 
 def lab(rgb: np.ndarray) -> np.ndarray:
@@ -80,19 +81,31 @@ def tidied(rgba: np.ndarray) -> np.ndarray:
 
 
 def unpapered(rgba: np.ndarray, paper: tuple[int, int, int] = (255, 255, 255)) -> np.ndarray:
-    """A painted RGBA without smears of paper that came out opaque at its rim: uint8 [H, W, 4] -> same.
+    """A painted RGBA without what is left of its paper: uint8 [H, W, 4] -> same.
 
-    A smear is nearly the colour of the paper and hangs together with the outside. A thing that is itself of that colour would lose
-    more than MOST_PAPER of its area and is left alone.
+    Smears are opaque, nearly the colour of the paper, and hang together with the outside; crumbs are small pale pieces apart from the
+    thing. A thing that is itself of the paper's colour would lose more than MOST_PAPER of its area and is left alone.
     """
     solid = rgba[..., 3] >= SOLID
-    near = np.linalg.norm(lab(rgba[..., :3]) - lab(np.uint8([[paper]])), axis=2) < SMEAR_DISTANCE
+    away = np.linalg.norm(lab(rgba[..., :3]) - lab(np.uint8([[paper]])), axis=2)
+    near = away < SMEAR_DISTANCE
     smear = reached_from_rim(near | ~solid) & solid
     smear = cv2.morphologyEx(smear.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) > 0
-    if not smear.any() or smear.sum() > MOST_PAPER * solid.sum():
+    smear = smear if smear.sum() <= MOST_PAPER * solid.sum() else np.zeros_like(smear)
+    gone = smear | _crumbs(solid & ~smear, away)
+    if not gone.any():
         return rgba
-    kept = 1 - cv2.GaussianBlur(cv2.dilate(smear.astype(np.float32), np.ones((3, 3))), (0, 0), 0.8)
-    return np.dstack([rgba[..., :3], (rgba[..., 3] * kept).round().astype(np.uint8)])
+    gone |= (cv2.dilate(gone.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0) & (near | ~solid)       # their soft rims too
+    kept = 1 - cv2.GaussianBlur(gone.astype(np.float32), (0, 0), 0.8)
+    return np.dstack([rgba[..., :3], np.where(gone, 0, rgba[..., 3] * kept).round().astype(np.uint8)])
+
+
+def _crumbs(thing: np.ndarray, away: np.ndarray) -> np.ndarray:
+    """Bool [H, W]: pieces of `thing` smaller than CRUMB_SHARE of its largest that are pale, `away` being the distance from the paper."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(thing.astype(np.uint8), connectivity=8)
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    small = [i for i in range(1, count) if areas[i - 1] < CRUMB_SHARE * areas.max() and away[labels == i].mean() < PALE_DISTANCE]
+    return np.isin(labels, small)
 
 
 def stray_islands(alpha: np.ndarray) -> int:

@@ -104,7 +104,7 @@ def _with_alpha(render: Render, wanted: Wanted, job: Job, painted: Result, numbe
     """(straight RGBA [H, W, 4] of one variant, notes). Raises BadInput when nothing is left."""
     picture = painted.pixels[number]
     if wanted.transparent:
-        rgba = unpapered(tidied(picture))
+        rgba = tidied(unpapered(picture))
     else:
         rgba = _by_maps(render, wanted, job, painted, number) if wanted.maps else _by_paper(picture)
     if not (rgba[..., 3] >= SOLID).any():

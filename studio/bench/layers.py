@@ -2,7 +2,7 @@
 
 assets: WORDS times SEEDS, four ways. native: the model's own alpha inside a held frame; free: the same without the frame; maps: painted
 opaque inside the frame and cut out along attention maps (Alfie); matte: painted on plain paper and cut out by its colour. touch: what can be
-seen reaches the outer 2 px; cut: a straight edge of a tenth of the side or more lies on the border of where the thing was free to be painted;
+seen reaches the outer 2 px; cut: it ends in a straight edge where it was free to be painted;
 island: a visible piece apart from the largest; empty: nothing was left after cutting out.
 growth: the area that GrabCut gives a thing in the finished picture, seeded with the thing as sure and a ring around it as maybe, over its
 true area, less 1. behind: held, from the place painted alone; inpaint: held, from noise with the thing's words, as inpainting does.
@@ -46,6 +46,7 @@ SEEDS = 4
 PLACES = ("on a beach", "in a desert", "in the snow", "on a blue background", "on a green background", "in a field")
 NAMED = ("apple", "heart", "house", "car", "tree", "guitar", "butterfly", "clock", "rocket", "bus", "mushroom", "banana")
 SCENES, MOST = 8, 5
+NEAR_AND_FURTHER, STRAIGHT = (0.02, 0.07), 0.8        # depths of two rows, of the side; what the outer one has of the inner one
 CUT_SHARE, RING_PX, BESIDE_PX = 0.1, 24, 8
 MOVED_PX, MOST_DB = 24, 60.0
 
@@ -94,12 +95,18 @@ def assets(render: Render, job: Job, able: Abilities, words: Sequence[str] = WOR
 
 
 def cut_flat(alpha: np.ndarray, border: float) -> bool:
-    """Whether uint8 alpha [H, W] has solid runs of CUT_SHARE of a side or more along the border of its free part."""
+    """Whether a thing, uint8 alpha [H, W], seems cut off where its free part ends: near that border it has a straight edge of CUT_SHARE of a
+    side or more, hardly shorter than what lies further in. Things with straight sides of their own are counted too."""
     height, width = alpha.shape
     down, across = round(border * height), round(border * width)
     inner = alpha[down:height - down or None, across:width - across or None] >= SOLID
-    edges = (inner[:2].all(0), inner[-2:].all(0), inner[:, :2].all(1), inner[:, -2:].all(1))
-    return any(longest(edge) >= CUT_SHARE * len(edge) for edge in edges)
+    return any(_straight(side) for side in (inner, inner[::-1], inner.T, inner.T[::-1]))
+
+
+def _straight(inner: np.ndarray) -> bool:
+    """cut_flat of the upper edge of bool [H, W]."""
+    near, further = (longest(inner[round(depth * len(inner))]) for depth in NEAR_AND_FURTHER)
+    return near >= CUT_SHARE * inner.shape[1] and near >= STRAIGHT * further
 
 
 def longest(line: np.ndarray) -> int:
