@@ -115,7 +115,7 @@ def sparse(progress: Progress, clock: Callable[[], float] = time.monotonic) -> P
 def laid(outcome: Outcome, pictures: Pictures) -> dict[str, Any]:
     """An outcome as JSON, its pictures kept. Layers have ids and are as in Stack.to_dict."""
     return {"layers": [laid_one(made, pictures) for made in outcome.layers], "replaces": list(outcome.replaces), "group": outcome.group,
-            "notes": list(outcome.notes), "proposals": [laid(other, pictures) for other in outcome.proposals]}
+            "bottom": outcome.bottom, "notes": list(outcome.notes), "proposals": [laid(other, pictures) for other in outcome.proposals]}
 
 
 def laid_one(made: Made, pictures: Pictures) -> dict[str, Any]:

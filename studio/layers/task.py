@@ -39,14 +39,16 @@ class Outcome:
     """What becomes of the stack, as one step that can be undone.
 
     layers: new ones, bottom to top. replaces: ids of layers whose place in the stack the new ones take (one for one when there are as
-    many, else all go where the topmost of them was); empty = on top. group: name of a group around the new ones, "" = none. notes:
-    sentences for the person. proposals: alternatives to pick one of; then `layers` is empty.
+    many, else all go where the topmost of them was); empty = above what is chosen, or with `bottom` under everything. group: name of a
+    group around the new ones, "" = none. notes: sentences for the person. proposals: alternatives to pick one of; then `layers` is
+    empty.
     """
     layers: tuple[Made, ...] = ()
     replaces: tuple[str, ...] = ()
     group: str = ""
     notes: tuple[str, ...] = ()
     proposals: tuple[Outcome, ...] = ()
+    bottom: bool = False
 
 
 @dataclass(frozen=True)

@@ -205,7 +205,7 @@ export class Desk {
   }
 
   /** One for one when there are as many as they replace: then the new ones have the old ones' ids and places in the stack. */
-  apply({ layers, replaces, group }, label = 'Make') {
+  apply({ layers, replaces, group, bottom = false }, label = 'Make') {
     const gone = replaces.filter((id) => find(this.stack, id));
     if (!group && gone.length && gone.length === layers.length) {
       const by = new Map(gone.map((id, i) => [id, layers[i]]));
@@ -214,7 +214,7 @@ export class Desk {
     }
     const rest = remove(this.stack, gone), named = layers.map((layer) => ({ ...layer, name: freeName(rest, layer.name) }));
     const nodes = group ? [groupOf(freeName(rest, group), layers)] : named, ids = nodes.map((node) => node.id);
-    this.change(label, (stack) => remove(insert(stack, nodes, gone.length ? above(stack, highest(stack, gone)) : this.above), gone), { select: ids });
+    this.change(label, (stack) => remove(insert(stack, nodes, gone.length ? above(stack, highest(stack, gone)) : bottom ? { at: 0 } : this.above), gone), { select: ids });
   }
 
   live(heard) { return new Live(this, this.mint, heard); }

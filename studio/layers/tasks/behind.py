@@ -29,7 +29,7 @@ def run(call: Call) -> Outcome:
             call.progress(number, 2, "painting behind it")
     said = making.source("behind", call, words=words, seed=job.seeds[0], alone=call.flag("alone") or not front)
     made = making.whole_picture(old.name if old else "Background", result, canvas, said)
-    return Outcome((made,), (old.id,) if old else (), notes=result.notes)
+    return Outcome((made,), (old.id,) if old else (), notes=result.notes, bottom=True)
 
 
 def in_front(call: Call, old: Layer | None) -> tuple[Layer, ...]:
