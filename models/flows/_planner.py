@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, replace
 
 from models.errors import BadInput
-from models.nouns import SIZES, describes, nouns_of, words_of
+from models.nouns import SIZES, nouns_of, words_of
 
 MOST_THINGS = 8
 GROUND, SKY = 0.86, 0.24                             # where feet stand and where middles of flying things lie, of the height
@@ -28,7 +28,6 @@ _RELATION = re.compile(r"\s*\b(?:to\s+the\s+)?(left of|right of|above|over|below
                        r"(?:a|an|the)\s+([\w -]+)$", re.I)
 _SPLIT = re.compile(r"\s*(?:,\s*and\s+|,|;|\band\b|\bwith\b(?=\s+(?:a|an|two|three|four|five|the)\b)|\+)\s*", re.I)
 _ARTICLE = re.compile(r"^(?:a|an|the|some|one)\s+", re.I)
-_NOWHERE = ("", 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -175,8 +174,3 @@ def reads_as(thing: Thing) -> str:
     """A name for a layer: "A red car"."""
     bare = _ARTICLE.sub("", thing.words)
     return bare[:1].upper() + bare[1:] if bare else thing.words
-
-
-def looks(words: str) -> bool:
-    """Whether words only describe ("red"), so that there is no thing to paint alone."""
-    return all(describes(word.text) for word in words_of(words))
