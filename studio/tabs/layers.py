@@ -12,6 +12,7 @@ import gradio as gr
 from models.errors import StudioError
 from models.flows.cutout import methods
 from models.job import Picture, Result
+from models.lettering import fonts
 from models.stack import BLENDS
 from studio.events import Receiver
 from studio.layers.calls import Calls
@@ -57,7 +58,8 @@ def build(ctx: TabContext) -> None:
 def config(catalog: Any, base: str, tasks: dict[str, Any], exchange: Exchange) -> dict[str, Any]:
     """What the page asks first."""
     panels = sorted(path.name for path in (PAGE_DIR / "panels").glob("*.js"))
-    return {"base": base, "bases": offers(catalog), "blends": list(BLENDS), "limits": limits(), "panels": panels, "cutters": methods(catalog),
+    return {"base": base, "bases": offers(catalog), "blends": list(BLENDS), "fonts": [{"id": f.id, "title": f.title, "kind": f.kind} for f in fonts().values()],
+            "limits": limits(), "panels": panels, "cutters": methods(catalog),
             "tasks": [{"id": task.id, "title": task.title} for task in tasks.values()],
             "formats": [{"id": kind.id, "title": kind.title, "suffix": kind.suffix} for kind in exchange.formats.values()]}
 

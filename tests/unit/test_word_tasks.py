@@ -1,0 +1,106 @@
+"""The tasks that set words, paint them and lay out advertisements: what becomes of the stack, over a tiny base."""
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.engine import Engine, open_engine
+from models.errors import BadInput
+from models.job import Extent, Picture
+from models.lab.control import export_control
+from models.lettering import letter
+from models.nets.control import build, control_config
+from models.stack import Layer, Placement, Stack
+from studio.layers.task import Call, Outcome, discover_tasks
+
+TASKS = discover_tasks()
+CANVAS = Extent(320, 240)
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_folder: Path) -> Iterator[Engine]:
+    engine = open_engine(bases=[str(tiny_folder / "tiny-student.safetensors")], device="cpu")
+    yield engine
+    engine.close()
+
+
+def run(engine: Engine, task: str, stack: Stack = Stack(CANVAS), pictures: dict | None = None, **asked: object) -> Outcome:
+    return TASKS[task].run(Call(engine, None, "tiny-student", stack, pictures or {}, {"steps": 1, **asked}))
+
+
+def layer_from(outcome: Outcome, **place: float) -> tuple[Layer, dict[str, Picture]]:
+    made = outcome.layers[0]
+    layer = Layer("words", made.name, made.picture.digest, replace(made.place, **place), text=made.text)
+    return layer, {made.picture.digest: made.picture}
+
+
+def test_words_become_a_text_layer_in_the_box_that_was_drawn(engine: Engine) -> None:
+    made, = run(engine, "text", words="Good\nmorning", font="anton", size_px=40, box=[20, 30, 200], width_px=200, align="center").layers
+    assert made.text.words == "Good\nmorning" and made.text.align == "center" and np.array_equal(made.picture.array, letter(made.text))
+    assert made.place.corner == pytest.approx((20 - 10, 30 - 10)), "the box without the picture's margin of a quarter of the size"
+    middle = run(engine, "text", words="Hi").layers[0]
+    assert (middle.place.x, middle.place.y) == (160, 120)
+
+
+def test_a_changed_text_keeps_its_place_scale_and_angle(engine: Engine) -> None:
+    first = run(engine, "text", words="Hello", size_px=40, align="left")
+    layer, pictures = layer_from(first, angle_deg=90.0)
+    layer = replace(layer, place=replace(layer.place, width=layer.place.width * 2, height=layer.place.height * 2))
+    on = Stack(CANVAS, (layer,))
+    same = run(engine, "text", on, pictures, layer="words")
+    assert same.replaces == ("words",) and same.layers[0].place == layer.place and same.layers[0].picture == pictures[layer.picture]
+    longer = run(engine, "text", on, pictures, layer="words", words="Hello world").layers[0]
+    assert longer.text.size_px == 40 and longer.place.angle_deg == 90 and longer.place.width > layer.place.width
+    top = lambda place: place.y - place.width / 2                    # turned by 90 degrees the left end is the upper one
+    assert top(longer.place) == pytest.approx(top(layer.place), abs=1.5) and longer.place.x == pytest.approx(layer.place.x, abs=1.5)
+    assert math.isclose(longer.place.height, layer.place.height)
+
+
+@pytest.mark.parametrize("asked,part", [
+    ({"words": " "}, "no words"), ({"words": "a", "font": "wingdings"}, "font"), ({"words": "a", "colour": "red"}, "colour"),
+    ({"words": "a", "size_px": 1e9}, "size_px"), ({"words": "שלום"}, "right to left"), ({"words": 5}, "text"), ({"words": "x", "align": "up"}, "align")])
+def test_words_that_cannot_be_set_are_refused(engine: Engine, asked: dict, part: str) -> None:
+    with pytest.raises(BadInput, match=part):
+        run(engine, "text", **asked)
+
+
+def test_proposals_are_layers_whose_words_stay_text(engine: Engine) -> None:
+    y, x = np.mgrid[:80, :80] - 40
+    rgba = np.dstack([np.broadcast_to(np.uint8((40, 90, 200)), (80, 80, 3)), (np.hypot(x, y) < 36).astype(np.uint8) * 255])
+    picture = Picture.from_array(rgba)
+    on = Stack(CANVAS, (Layer("p", "Blue ball", picture.digest, Placement(160, 120, 80, 80)),))
+    pictures = {picture.digest: picture}
+    outcome = run(engine, "advert", on, pictures, product="p", taglines="Roll on\nThe ball that comes back\n", count=2, seed=1)
+    assert len(outcome.proposals) == 2 and not outcome.layers
+    for proposal in outcome.proposals:
+        kinds = [made.source["kind"] for made in proposal.layers]
+        assert kinds[0] == "background" and [made.text.words for made in proposal.layers if made.text] == ["Roll on", "The ball that comes back"]
+        assert proposal.layers[0].place == Placement(160, 120, 320, 240) and proposal.layers[0].source["extent"] == [320, 240]
+        assert proposal.layers[0].job is not None
+    with pytest.raises(BadInput, match="outline"):
+        solid = Picture.from_array(np.full((8, 8, 4), 200, np.uint8) | 255)
+        run(engine, "advert", Stack(CANVAS, (replace(on.layers[0], picture=solid.digest),)), {solid.digest: solid}, product="p", taglines="Hi")
+    with pytest.raises(BadInput, match="no words"):
+        run(engine, "advert", on, pictures, product="p", taglines="  ")
+
+
+def test_words_are_painted_over_the_canvas_and_crisp_ones_are_text(engine: Engine, tmp_path: Path) -> None:
+    with engine.registry.lease("tiny-student") as (base, _):
+        net = build(control_config(dict(base.network.config)))
+    control = export_control(net, "glyph", tmp_path / "tiny-glyphs.safetensors", {}, "Tiny glyphs", "Paints words.")
+    engine.catalog.add("adapter", str(control))
+    outcome = run(engine, "words", words="HI YOU", crisp=0.8, adapter="tiny-glyphs")
+    painted, *typed = outcome.layers
+    assert painted.place.width == 320 and 0 < (painted.picture.array[..., 3] > 0).mean() < 0.6 and outcome.group and "typesetting" in outcome.notes[0]
+    assert [made.text.words for made in typed] == ["HI", "YOU"] and all(made.opacity == 0.8 for made in typed)
+    boxed, = run(engine, "words", words="HI", box=[100, 60, 220, 120], adapter="tiny-glyphs").layers
+    with pytest.raises(BadInput, match="adapter"):
+        run(engine, "words", words="HI", adapter="scribble")
+    ys, xs = np.nonzero(boxed.picture.array[..., 3])
+    scale = boxed.picture.width / 320
+    assert xs.min() >= 85 * scale and xs.max() <= 235 * scale and ys.min() >= 45 * scale and ys.max() <= 135 * scale
