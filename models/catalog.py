@@ -221,12 +221,6 @@ class Catalog:
         return tuple(sorted(job.adapters, key=lambda use: (self.adapter(use.id).spec.order, use.id)))
 
 
-def styled(spec: BaseSpec, prompt: str, style: str) -> str:
-    """The prompt with the phrase of a style appended."""
-    phrase = next((s.phrase for s in spec.styles if s.id == style), "")
-    return ", ".join(part for part in (prompt.strip().rstrip(","), phrase) if part)
-
-
 def found_by(kind: str, source: str) -> tuple[str, Any] | None:
     """(module that loads it, spec) of a path or hub id, asked of every plug-in of a kind; None when none knows it."""
     for module in _modules({"base": bases, "adapter": adapters}[kind]):

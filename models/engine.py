@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from models import pixels
-from models.catalog import Catalog, index_of, styled
+from models.catalog import Catalog, index_of
 from models.contracts import Base, Cancel, Hooks, Plan, Progress, Step, ignore_progress, merge_extra, never_cancel
 from models.devices import describe, is_out_of_memory, pick_device
 from models.errors import BadInput, Cancelled, StudioError
@@ -26,6 +26,7 @@ from models.job import AdapterUse, Extent, Job, Picture, Region, Result, Timings
 from models.memory import Resident
 from models.registry import Registry
 from models.sampling import noise, run
+from models.spec import styled
 from models.tags import resolved
 from models.turns import Turns, Urgency
 

@@ -15,12 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from models.bases.embedded import EmbeddedBase, load
-from models.catalog import styled
 from models.contracts import Base
 from models.devices import Device
 from models.engine import Engine
 from models.job import Job
-from models.spec import AdapterSpec
+from models.spec import AdapterSpec, styled
 from models.weights import locate
 
 

@@ -76,6 +76,12 @@ class BaseSpec:
     licence: str = ""
 
 
+def styled(spec: BaseSpec, prompt: str, style: str) -> str:
+    """The prompt with the phrase of a style appended."""
+    phrase = next((s.phrase for s in spec.styles if s.id == style), "")
+    return ", ".join(part for part in (prompt.strip().rstrip(","), phrase) if part)
+
+
 @dataclass(frozen=True)
 class AdapterSpec:
     """What an adapter needs and takes. Two adapters whose `claims` meet cannot be attached together; `order` sorts the rest.

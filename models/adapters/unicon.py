@@ -33,7 +33,7 @@ from models.nets.attention import self_attention
 from models.nets.pair import KIND, Pair, Pairing, attached, stacked
 from models.nets.prepack import packed_bytes, prepack
 from models.sampling import TRAIN_STEPS, noise, spaced_sigmas, time_of_sigma, vp_sigmas
-from models.spec import EMBEDDED, AdapterSpec, WeightFile, slug
+from models.spec import EMBEDDED, AdapterSpec, WeightFile, slug, styled
 from models.weights import locate
 
 READ = "read"                                        # the word that turns the pair round
@@ -100,6 +100,8 @@ class Partner:
 
     def _sigma(self, step: int) -> float:
         """The partner walks the same way on a shorter ladder: `noise` of the painted picture's time."""
+        if self.use.noise == 1:
+            return self.plan.sigmas[step]
         time = time_of_sigma(self.plan.sigmas[step], TABLE) / (TRAIN_STEPS - 1)
         return spaced_sigmas(1, TABLE, self.use.noise * time)[0] if self.use.noise else 0.0
 
@@ -176,7 +178,7 @@ class UniconAdapter:
             return
         plan, signals = base.plan(job), order.signals[:1 if order.reads else len(use.images)]
         triggered = [[self.triggers[signal] + prompt for signal in signals for prompt in prompts] for prompts in _prompts(job)]
-        plain = [list(prompts) for prompts in _prompts(job)]
+        plain = [[styled(base.spec, prompt, job.style) for prompt in job.prompts], [job.negative] * len(job.seeds)]
         cond = lambda texts: base.batch_cond([base.encode_prompt(text) for text in texts])
         sides = {"y": {negative: cond(texts) for negative, texts in zip((False, True), triggered)},
                  "x": {negative: cond(texts) for negative, texts in zip((False, True), plain)} if order.reads else None}

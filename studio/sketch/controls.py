@@ -24,11 +24,13 @@ class ObjectWords:
 
 @dataclass(frozen=True)
 class SketchControls(Controls):
-    """`obey`: strength of the control, 0 ignores the lines. `control`: id of a control adapter, "" = the best that fits. `reach`: px
-    around block strokes that the second pass may change. `objects`: what the colours mean in a scene."""
+    """`obey`: strength of the control, 0 ignores the lines. `control`: id of a control adapter, "" = the best that fits. `loose`: how
+    noisy the lines begin for a pair, 0 = exact, 1 = they are not looked at; other controls do not know it. `reach`: px around block
+    strokes that the second pass may change. `objects`: what the colours mean in a scene."""
     mode: str = "sketch"
     obey: float = 1.0
     control: str = ""
+    loose: float = 0.0
     second_pass: bool = True
     reach: int = 65
     reference_strength: float = 1.0
@@ -41,6 +43,8 @@ class SketchControls(Controls):
         new = super().updated(values)
         if new.mode not in MODES:
             raise BadInput(f"There is no way of sketching called {new.mode[:40]!r}.", f"Known: {', '.join(MODES)}.")
+        if not 0 <= new.loose <= 1:
+            raise BadInput(f"Lines cannot be {new.loose} loose.", "Choose 0 to 1.")
         if not REACH_PX[0] <= new.reach <= REACH_PX[1]:
             raise BadInput(f"The second pass cannot reach {new.reach} px.", f"Choose {REACH_PX[0]} to {REACH_PX[1]}.")
         return new

@@ -17,6 +17,7 @@ from studio.sketch.controls import SketchControls
 from studio.sketch.inks import BLOCK, Drawn, lines_of, separate
 
 CONTROLS = ("scribble", "sketch", "softedge", "lineart", "canny", "lines")     # what can obey lines, the best first
+EDGES = ("edges",)                                   # what follows lines too, but only when it is asked for
 LAYERED = "layered"                                  # guesses from few strokes; only when it is asked for by name
 
 
@@ -85,7 +86,8 @@ def _looking_at(reference: Picture, strength: float, able: Abilities) -> Adapter
 def _sketch(controls: SketchControls, job: Job, drawn: Drawn, control: str, locked: Picture | None = None) -> SketchTask:
     """`locked`: the picture whose colours a control keeps that takes a second picture for that."""
     lines = Picture.from_array(np.repeat(lines_of([*drawn.masks.values()], job.extent.width), 3, 2))
-    job = _with(job, AdapterUse(control, float(controls.obey), lines, () if locked is None else (locked,))) if controls.obey > 0 else job
+    if controls.obey > 0:
+        job = _with(job, AdapterUse(control, float(controls.obey), lines, () if locked is None else (locked,), noise=float(controls.loose)))
     block = drawn.of(BLOCK)
     mode = "colour" if controls.mode == "colour" else "sketch"
     if block is None or not controls.second_pass:

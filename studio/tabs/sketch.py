@@ -17,13 +17,14 @@ from studio.sketch import inks
 from studio.sketch.controls import REACH_PX, SketchControls
 from studio.sketch.finding import make_find, make_found
 from studio.sketch.importing import annotators, make_lines
-from studio.sketch.task import CONTROLS, LAYERED, Painter, SketchTask, control_for, task_from
+from studio.sketch.task import CONTROLS, EDGES, LAYERED, Painter, SketchTask, control_for, task_from
 from studio.tab import Tab, TabContext
 from studio.tabs.live import LOAD_JS, PAGE_ONLY, can_avoid, connect, meter_html, minting, open_hub, refine_steps, wire_sends, with_picture
 
 PAGE_DIR = Path(__file__).parents[1] / "sketch" / "page"
 PAGE_MADE = ("mode", "objects")                      # settings that the page's own parts set
 MODE_TITLES = (("sketch", "Sketch"), ("colour", "Colour line art"), ("scene", "Scene"))
+FOLLOWING = ("control", "pair", "instruct")          # kinds of adapters that may be given lines
 METER = "os-sketch-meter"
 STYLE_LINK = ('<link rel="stylesheet" href="studio/live/page/canvas.css">'
               '<link rel="stylesheet" href="studio/sketch/page/sketch.css">')
@@ -45,7 +46,7 @@ def build(ctx: TabContext) -> None:
             controls = {"prompt": prompt} | side_controls(catalog.bases, spec, catalog.adapters.values())
             gr.HTML(html_template=meter_html(METER), js_on_load=None, apply_default_css=False)
     stage.props["config"] = config(ctx, controls, spec)
-    connect(stage, controls, catalog, limits, ("style", "control", "steps", "negative", "look"), "sketch")
+    connect(stage, controls, catalog, limits, ("style", "control", "loose", "steps", "negative", "look"), "sketch")
     ctx.handoff.when_complete(lambda: wire_sends(stage, hub, ctx.handoff))
 
 
@@ -60,6 +61,8 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable
     style = widgets.style_picker(spec)
     control = gr.Dropdown(follows(adapters, spec), value="", label="Lines are read by", elem_id="os-control", visible=len(follows(adapters, spec)) > 2)
     obey = gr.Slider(0.0, 1.5, start.obey, step=0.05, label="Obey", info="0 invents, 1 follows your lines", elem_id="os-obey", buttons=[])
+    loose = gr.Slider(0.0, 1.0, start.loose, step=0.05, label="Loose", info="With UniCon: near 1 your lines are only a hint", elem_id="os-loose",
+                      visible=has_pairs(adapters, spec), buttons=[])
     reference_strength = gr.Slider(0.0, 1.5, start.reference_strength, step=0.05, label="Reference", info="How much of its look comes along",
                                    elem_id="os-reference-strength", buttons=[])
     look, look_strength = widgets.look_row(widgets.looks(adapters, spec))
@@ -69,7 +72,7 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable
     second_pass = gr.Checkbox(True, label="Second pass near block strokes", elem_id="os-second-pass")
     reach = gr.Slider(*REACH_PX, start.reach, step=1, label="Reach", info="How far from block strokes it may change", elem_id="os-reach", buttons=[])
     negative = widgets.negative_box(spec, can_avoid(spec, adapters), "os-sketch-negative")
-    return {"base": base, "style": style, "control": control, "obey": obey, "reference_strength": reference_strength, "look": look,
+    return {"base": base, "style": style, "control": control, "obey": obey, "loose": loose, "reference_strength": reference_strength, "look": look,
             "look_strength": look_strength, "seed": seed, "lock": lock, "steps": steps, "refine": refine, "second_pass": second_pass, "reach": reach,
             "negative": negative}
 
@@ -89,8 +92,13 @@ def config(ctx: TabContext, controls: dict[str, Any], spec: BaseSpec) -> dict[st
 
 def follows(adapters: Iterable[AdapterSpec], spec: BaseSpec) -> list[tuple[str, str]]:
     """(title, id) of what can follow lines on a base, the best first."""
-    fit = [a for a in adapters if a.kind == "control" and a.fits(spec.arch) and a.control in (*CONTROLS, LAYERED)]
+    fit = [a for a in adapters if a.kind in FOLLOWING and a.fits(spec.arch) and a.control in (*CONTROLS, *EDGES, LAYERED)]
     return [("The best there is", ""), *((a.title, a.id) for a in fit)]
+
+
+def has_pairs(adapters: Iterable[AdapterSpec], spec: BaseSpec) -> bool:
+    """Whether lines may be followed loosely: a pair (UniCon) is here for the base."""
+    return any(a.kind == "pair" and a.fits(spec.arch) for a in adapters)
 
 
 def preview_steps(spec: BaseSpec) -> int:
@@ -103,6 +111,7 @@ def limits(spec: BaseSpec, adapters: Iterable[AdapterSpec]) -> list[Any]:
     able = can_avoid(spec, adapters)
     return [gr.update(choices=widgets.style_choices(spec), value=spec.styles[0].id if spec.styles else "", visible=bool(spec.styles)),
             gr.update(choices=follows(adapters, spec), value="", visible=len(follows(adapters, spec)) > 2),
+            gr.update(visible=has_pairs(adapters, spec)),
             gr.update(minimum=spec.min_steps, maximum=spec.max_steps, value=preview_steps(spec)),
             gr.update(interactive=able, placeholder=widgets.negative_hint(spec, able)),
             gr.update(choices=widgets.looks(adapters, spec), value="")]

@@ -151,3 +151,12 @@ def test_layered_codes_are_asked_for_by_name_and_take_the_colours_of_the_referen
     free, = task(canvas((DETAIL, 3)), REFERENCE, able=able, control="codes", reference_strength=0.0).job.adapters
     assert free.more == ()
     assert [u.id for u in task(canvas(), REFERENCE, able=able, control="codes").job.adapters] == ["image-prompt"], "nothing is drawn yet"
+
+
+def test_a_pair_is_asked_for_by_name_and_may_follow_loosely():
+    able = replace(ABLE, controls={"scribble": ("scribble",), "edges": ("unicon",)})
+    assert control_for("", able) == "scribble" and control_for("unicon", able) == "unicon"
+    use = task(canvas((DETAIL, 4)), able=able, control="unicon", loose=0.7).job.adapters[-1]
+    assert (use.id, use.noise, use.words) == ("unicon", 0.7, "")
+    with pytest.raises(BadInput, match="loose"):
+        SketchControls().updated({"loose": 1.2})
