@@ -5,7 +5,7 @@ Every icon draws from a generator of its own, so it depends on its seed and not 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -32,9 +32,11 @@ class Manner:
 
 @dataclass(frozen=True)
 class Written:
-    """tokens: what was given, then what was written; ended: whether it came to an end of its own within LONGEST."""
+    """tokens: what was given, then what was written; ended: whether it came to an end of its own within LONGEST; fit: how much likelier
+    the words made it, in nats (log p(icon | words) - log p(icon), by the writer itself); 0 without guidance."""
     tokens: tuple[int, ...]
     ended: bool
+    fit: float = field(default=0.0, compare=False)
 
 
 @torch.inference_mode()
@@ -47,7 +49,7 @@ def write(net: IconWriter, text: Tensor, given: Sequence[int], seeds: Sequence[i
         if cancelled():
             raise Cancelled()
         hand.step()
-    return [Written(tuple(row), i not in hand.open) for i, row in enumerate(hand.rows)]
+    return [Written(tuple(row), i not in hand.open, float(hand.fit[i])) for i, row in enumerate(hand.rows)]
 
 
 class _Hand:
@@ -62,7 +64,7 @@ class _Hand:
         self.open = set(range(len(seeds)))
         self.twice = 1 if manner.guidance == 1 else 2
         self.cache: Cache = []
-        self.steps = 0
+        self.steps, self.fit = 0, torch.zeros(len(seeds))
         told = [[pen.take(token) for token in given] for pen in self.pens]
         words = torch.cat([text, torch.zeros_like(text)])[:len(text) * self.twice].to(net.embed_text.weight)
         source = torch.full((len(words),), manner.source, device=words.device)
@@ -78,9 +80,10 @@ class _Hand:
     def step(self) -> None:
         """One token for every row; rows that ended write on, unread."""
         allow = torch.stack([self._allowed(i) for i in range(len(self.rows))])
-        first = self._chosen(self.net.head_first(self.hidden), allow)
+        live = torch.tensor([i in self.open for i in range(len(self.rows))])
+        first = self._chosen(self.net.head_first(self.hidden), allow, live)
         column = (first - FIRST_POINT).clamp(min=0).to(self.hidden.device)
-        row = self._chosen(self.net.rows(self.hidden, column.repeat(self.twice)), None)
+        row = self._chosen(self.net.rows(self.hidden, column.repeat(self.twice)), None, live & (first >= FIRST_POINT))
         tokens = torch.where(first >= FIRST_POINT, first + row * GRID, first).tolist()
         told = [pen.take(token) for pen, token in zip(self.pens, tokens, strict=True)]
         self.steps += 1
@@ -100,16 +103,20 @@ class _Hand:
         allow[FIRST_POINT:] = point
         return allow
 
-    def _chosen(self, logits: Tensor, allow: Tensor | None) -> Tensor:
-        """int64 [rows] on the CPU, from logits [rows * twice, N]."""
+    def _chosen(self, logits: Tensor, allow: Tensor | None, counts: Tensor) -> Tensor:
+        """int64 [rows] on the CPU, from logits [rows * twice, N]; where `counts` [rows], what the words gave is added to `fit`."""
         logits = logits.float().cpu()
+        asked, plain = logits.chunk(2) if self.twice == 2 else (logits, logits)
         if self.twice == 2:
-            asked, plain = logits.chunk(2)
             logits = plain + self.manner.guidance * (asked - plain)
         if allow is not None:
             logits = logits.masked_fill(~allow, -torch.inf)
+            asked, plain = (half.masked_fill(~allow, -torch.inf) for half in (asked, plain))
         share, order = logits.softmax(-1).sort(dim=-1, descending=True, stable=True)
         share = share * (share.cumsum(-1) - share < self.manner.top_p)
         at = torch.stack([torch.rand((), generator=dice) for dice in self.dice])[:, None] * share.sum(-1, keepdim=True)
         place = (share.cumsum(-1) <= at).sum(-1, keepdim=True).clamp(max=share.shape[-1] - 1)
-        return order.gather(-1, place)[:, 0]
+        chosen = order.gather(-1, place)
+        gain = asked.log_softmax(-1).gather(-1, chosen) - plain.log_softmax(-1).gather(-1, chosen)
+        self.fit += torch.where(counts, gain[:, 0], 0.0)
+        return chosen[:, 0]

@@ -1,7 +1,8 @@
 """Icons: from words, going on from a beginning, a region written anew, and words between words.
 
 After Wu et al. 2023 ("IconShop"), sections 5.2 to 5.5. What is not valid (a sequence that does not end, or draws nothing) is dropped and
-asked for again with another seed; how often that was is told.
+asked for again with another seed; how often that was is told. More are written than asked for, and those stay that the words made
+likeliest (models.writing.Written.fit): the writer is small, and its second thoughts are better than its first.
 """
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ Region = tuple[float, float, float, float]           # left, top, right, bottom 
 
 @dataclass(frozen=True)
 class Wish:
-    """What an icon is to be: words (phrases with commas), blended with `other` words by `blend` in [0, 1]; mode: "stroke" or "fill"."""
+    """What an icon is to be: words (phrases with commas), blended with `other` words by `blend` in [0, 1]; mode: "stroke" or "fill"; of:
+    so many are written for each that is kept."""
     words: str
     mode: str = "stroke"
     other: str = ""
@@ -38,12 +40,15 @@ class Wish:
     top_p: float = 0.6
     guidance: float = 1.5
     colour: str = "#000000"
+    of: int = 4
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise BadInput(f'"{self.mode}" is no way to draw an icon.', f"Known: {', '.join(MODES)}.")
         if not re.fullmatch("#[0-9a-fA-F]{6}", self.colour):
             raise BadInput(f'"{self.colour[:20]}" is not a colour.', "Write it as #rrggbb.")
+        if not 1 <= self.of <= 16:
+            raise BadInput(f"{self.of} written for each that is kept is outside 1..16.")
         if not 0 <= self.blend <= 1:
             raise BadInput(f"A blend of {self.blend} is outside 0..1.")
 
@@ -99,26 +104,27 @@ def repaint(borrow: Borrow, svg: str, region: Region, wish: Wish, count: int = 4
 
 
 def _written(borrow: Borrow, wish: Wish, order: _Order, count: int, seed: int, progress: Progress, cancel: Cancel) -> Drawings:
-    """Up to ROUNDS batches, until `count` are valid."""
+    """Up to ROUNDS batches, until enough are valid; of them the `count` that fit their words best, best first."""
     if not 1 <= count <= MOST:
         raise BadInput(f"{count} icons at once is outside 1..{MOST}.")
-    found: list[Drawn] = []
-    tried = valid = 0
-    for _ in range(ROUNDS):
-        progress(len(found), count, "drawing")
+    found: dict[tuple[int, ...], tuple[float, Drawn]] = {}
+    tried, valid, wanted = 0, 0, count * wish.of
+    for _ in range(ROUNDS * wish.of):
+        progress(min(len(found), wanted), wanted, "drawing")
         seeds = [(seed + tried + i) % (MAX_SEED + 1) for i in range(count)]
         rows = borrow(PERCEPT, lambda percept: _batch(percept, wish, order, seeds, cancel))
         tried += count
         for row, own in zip(rows, seeds, strict=True):
             if icon := _icon(row, order):
                 valid += 1
-                found.append(Drawn(write(drawing_of(icon, wish.colour)), own))
-        if len(found) >= count:
+                found.setdefault(row.tokens, (row.fit, Drawn(write(drawing_of(icon, wish.colour)), own)))
+        if len(found) >= wanted or (tried >= wanted and len(found) >= count):
             break
         if cancel():
             raise Cancelled()
-    progress(count, count, "done")
-    return Drawings(tuple(found[:count]), tried, valid)
+    best = sorted(found.values(), key=lambda one: -one[0])[:count]
+    progress(wanted, wanted, "done")
+    return Drawings(tuple(one for _, one in best), tried, valid)
 
 
 def _batch(percept: Any, wish: Wish, order: _Order, seeds: Sequence[int], cancel: Cancel) -> list[Any]:

@@ -106,7 +106,8 @@ class Feeder:
                 yield group
                 group = []
             group.append(int(i))
-        yield group
+        if group:
+            yield group
 
     def batch(self, rows: Sequence[int], rng: np.random.Generator) -> Batch:
         sequences = [self.sequence(i, rng) for i in rows]

@@ -15,10 +15,12 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from models import checkpoint
+from models.files import write_atomic
 from models.lab.budget import Budget
 from models.lab.cuttings import HELD_OUT_SET, Cutting, Cuttings, photographs, split_rows
 from models.lab.ema import Ema
@@ -193,6 +195,17 @@ def some(rows: Sequence[int], count: int) -> list[int]:
     return list(rows[::max(1, len(rows) // count)][:count])
 
 
+def write_unseen(drawings: tuple[Sequence[Item], np.ndarray], path: Path, columns: int = 8) -> None:
+    """A sheet of drawings that the net never sees, for studio/bench/cutout.py: two rows of unseen concepts, two of the unseen set; their
+    alpha is kept exactly."""
+    items, rgba = drawings
+    rows = split_rows(items)
+    chosen = [*some(rows["concept"], 2 * columns), *some(rows["set"], 2 * columns)]
+    cells = [np.asarray(rgba[i]) for i in chosen]
+    sheet = np.vstack([np.hstack(cells[i:i + columns]) for i in range(0, len(cells) - columns + 1, columns)])
+    write_atomic(path, lambda part: Image.fromarray(sheet).save(part, "WEBP", quality=90, alpha_quality=100, exact=False))
+
+
 def make_matting(drawings: tuple[Sequence[Item], np.ndarray], budget: Budget, path: Path, command: str,
                  config: MattingConfig = MattingConfig(), count: int = 60, net: Matting | None = None) -> dict[str, Any]:
     """Train, measure on held-out concepts and on the held-out set, export; returns the errors."""
@@ -209,5 +222,6 @@ def make_matting(drawings: tuple[Sequence[Item], np.ndarray], budget: Budget, pa
               "mean_alpha_error_per_mille_at_256_px": errors}
     checkpoint.save(path, KIND, {}, recipe, {k: v.half() for k, v in net.state_dict().items()}, "Cut out",
                     says="Says which pixels belong to the thing in a picture, and how much.")
+    write_unseen(drawings, path.with_name("cutouts.webp"))
     say(f"{budget.updates} updates, mean alpha error in thousandths {errors}, {path.name}")
     return errors

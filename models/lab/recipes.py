@@ -301,6 +301,12 @@ def unic(s: Settings) -> None:
               Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
 
 
+def icon_scores(s: Settings) -> None:
+    """Measure the icon writer and write its part of assets/SCORES.md."""
+    from models.lab.icon_scores import run_icon_scores
+    print(run_icon_scores(s.data, f"`{s.command}`", min(s.n, 60)))
+
+
 def rgba(s: Settings) -> None:
     """Train the transparent decoder and put it into assets/adapters."""
     from models.lab.drawings import read_drawings
@@ -353,7 +359,7 @@ def embedded(s: Settings) -> None:
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
     f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, pair_scores,
-                            crops, sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, rgba, matting,
+                            crops, sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, icon_scores, rgba, matting,
                             retrieval, bundle, embedded)}
 
 
