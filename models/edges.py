@@ -15,7 +15,7 @@ ISLAND_SHARE = 0.01                                  # pieces smaller than this 
 SIDES = ("both", "inwards", "outwards")
 EVEN, STEEP = 1e-5, 1.0                              # epsilon_r and omega of Germer et al.
 SMALL_PX, SMALL_ROUNDS, BIG_ROUNDS = 32, 10, 2       # and how often each level is solved
-COARSE_PX = 256                                      # larger pictures are solved level by level up to this size
+COARSE_PX = 128                                      # larger pictures are solved level by level up to this size
 BLOCK_PX = 128                                       # of larger levels only blocks with an edge in them are solved
 SHRINK = 1.2                                         # of the pyramid that fills invisible pixels
 

@@ -26,7 +26,8 @@ OWN_METHODS = {PAPER: "By the colour of the paper", GRABCUT: "By colours inside 
 """What needs no percept; every percept that sees alpha is a method too, by its id."""
 MAX_STROKES, MAX_POINTS = 200, 2000
 GRAB_PX = 256                                        # the longer side at which GrabCut works
-NEAR = 0.12                                          # of the longer side: so far around a stroke other methods are corrected
+NEAR = 0.12                                          # of the longer side: so far around a stroke GrabCut corrects what was found
+AROUND_PX = 12                                       # more than that is seen of what lies about
 NOTHING, LEAST_PX = 0.02, 8
 Look = Callable[..., np.ndarray]
 
@@ -119,7 +120,7 @@ def _found(look: Look, rgb: np.ndarray, given: np.ndarray | None, cut: Cut, prog
     small = fitted(rgb, COARSE_PX)
     told = _at_size(hints, small.shape)
     alpha = _coarse(look, cut.method, small, told)
-    if cut.method != NET and told.any():
+    if told.any():
         alpha = corrected(small, alpha, told)
     return _obeyed(closer(look, rgb, alpha, hints, progress, cancel), hints)
 
@@ -143,20 +144,47 @@ def _coarse(look: Look, method: str, small: np.ndarray, told: np.ndarray) -> np.
 
 
 def corrected(rgb: np.ndarray, alpha: np.ndarray, told: np.ndarray, everywhere: bool = False) -> np.ndarray:
-    """uint8 alpha corrected by GrabCut (Rother et al. 2004) near the strokes `told` [H, W, 2], or everywhere from a centred rectangle."""
+    """uint8 alpha corrected by GrabCut (Rother et al. 2004) near each of the strokes `told` [H, W, 2], or everywhere from a centred
+    rectangle."""
     small = fitted(rgb, GRAB_PX)
     seed, marks = _at_size(alpha, small.shape), _at_size(told, small.shape)
-    labels = rectangle(small.shape) if everywhere else np.where(seed > 127, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-    near = np.ones(small.shape[:2], bool)
-    if not everywhere:
-        reach = 2 * round(NEAR * max(small.shape[:2])) + 1
-        near = cv2.dilate(marks.max(2), np.ones((reach, reach), np.uint8)) > 0
-        labels[~near] = np.where(seed > 127, cv2.GC_FGD, cv2.GC_BGD)[~near]
+    if everywhere:
+        labels = rectangle(small.shape)
+        labels[marks[..., 1] > 0], labels[marks[..., 0] > 0] = cv2.GC_BGD, cv2.GC_FGD
+        return cv2.resize(_soft(grabbed(small, labels)), alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    mended, near = seed.copy(), np.zeros(small.shape[:2], bool)
+    reach = np.ones((2 * round(NEAR * max(small.shape[:2])) + 1,) * 2, np.uint8)
+    count, pieces = cv2.connectedComponents(marks.max(2))
+    for piece in range(1, count):
+        here = cv2.dilate((pieces == piece).astype(np.uint8), reach) > 0
+        _mend(small, mended, marks, here)
+        near |= here
+    found = cv2.resize(mended, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.where(_at_size(near.astype(np.uint8) * 255, alpha.shape) > 127, found, alpha)
+
+
+def _mend(rgb: np.ndarray, alpha: np.ndarray, marks: np.ndarray, here: np.ndarray) -> None:
+    """Correct uint8 alpha in place where `here` says, by what colours inside and outside look like thereabouts; where only one of the two
+    is to be seen, nothing is known."""
+    labels = np.where(here, np.where(alpha > 127, cv2.GC_PR_FGD, cv2.GC_PR_BGD), np.where(alpha > 127, cv2.GC_FGD, cv2.GC_BGD)).astype(np.uint8)
     labels[marks[..., 1] > 0], labels[marks[..., 0] > 0] = cv2.GC_BGD, cv2.GC_FGD
-    hard = cv2.GaussianBlur(grabbed(small, labels).astype(np.uint8) * 255, (0, 0), 0.7)
-    mixed = np.where(near, hard, seed)
-    found = cv2.resize(mixed, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    return found if everywhere else np.where(_at_size(near.astype(np.uint8) * 255, alpha.shape) > 127, found, alpha)
+    window = _window(here)
+    thing = np.isin(labels[window], (cv2.GC_FGD, cv2.GC_PR_FGD))
+    if thing.any() and not thing.all():
+        alpha[here] = _soft(grabbed(rgb[window], labels[window]))[here[window]]
+
+
+def _soft(hard: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(hard.astype(np.uint8) * 255, (0, 0), 0.7)
+
+
+def _window(near: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns around the True pixels, with as much again as GrabCut needs to know what lies about them."""
+    spans = []
+    for line in (near.any(1), near.any(0)):
+        there = np.flatnonzero(line)
+        spans.append(slice(max(0, int(there[0]) - AROUND_PX), int(there[-1]) + 1 + AROUND_PX))
+    return tuple(spans)
 
 
 def fitted(rgb: np.ndarray, side_px: int) -> np.ndarray:

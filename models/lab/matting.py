@@ -202,7 +202,8 @@ def write_unseen(drawings: tuple[Sequence[Item], np.ndarray], path: Path, column
     rows = split_rows(items)
     chosen = [*some(rows["concept"], 2 * columns), *some(rows["set"], 2 * columns)]
     cells = [np.asarray(rgba[i]) for i in chosen]
-    sheet = np.vstack([np.hstack(cells[i:i + columns]) for i in range(0, len(cells) - columns + 1, columns)])
+    cells += [np.zeros_like(cells[0])] * (-len(cells) % columns)
+    sheet = np.vstack([np.hstack(cells[i:i + columns]) for i in range(0, len(cells), columns)])
     write_atomic(path, lambda part: Image.fromarray(sheet).save(part, "WEBP", quality=90, alpha_quality=100, exact=False))
 
 
