@@ -256,14 +256,17 @@ class Layers {
     });
   }
 
-  /** A layer to another tab, which then is shown. */
+  /** A layer to another tab, which then is shown. Its page may come only now, and brings back its own things first. */
   send(to) {
-    const layer = this.desk.leaves().at(-1), tab = document.querySelector(`#os-tabs button[role=tab][id*="os-tab-${to}"]`) ?? [...document.querySelectorAll('#os-tabs button[role=tab]')].find((button) => button.textContent.trim().toLowerCase() === to), page = window.onestroke[to];
-    if (!layer || !page) return;
+    const layer = this.desk.leaves().at(-1), tab = document.querySelector(`#os-tabs button[role=tab][data-tab-id="${to}"]`), ready = () => window.onestroke[to] && window.onestroke[to].element.dataset.state !== 'off';
+    if (!layer || !tab) return;
     this.tried(async () => {
-      tab?.click();
-      if (to === 'sketch') await page.reference.take(pictureURL(layer.picture));
-      else await page.load(await (await fetch(pictureURL(layer.picture))).blob());
+      const url = pictureURL(layer.picture), blob = await (await fetch(url)).blob();
+      tab.click();
+      for (let turn = 0; turn < 200 && !ready(); turn++) await new Promise((done) => setTimeout(done, 100));
+      if (!ready()) throw new Error('That tab did not open. Try again.');
+      if (to === 'sketch') await window.onestroke.sketch.reference.take(url);
+      else await window.onestroke.live.load(blob);
     });
   }
 
