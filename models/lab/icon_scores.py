@@ -1,4 +1,4 @@
-"""Icons from words, measured: python -m models.lab icon_scores [n=60]
+"""Icons from words, measured: python -m models.lab icons --minutes 0 [n=60]
 
 Whole: sequences that end and draw something. New: the nearest training icon of the same mode overlaps by less than 95 % (IoU at 48 px).
 Named: a judge finds the asked words among 50. The judge is a small matcher of icons and sentence embeddings with a seed and a network of
@@ -26,7 +26,7 @@ from models.job import Picture
 from models.lab.adapter_scores import write_section
 from models.lab.evaluate import machine
 from models.lab.icon_sets import IconSet, load
-from models.lab.icons import Phrases, read
+from models.lab.icons import WEIGHTS, Phrases, read
 from models.nets.icons import IconWriter
 from models.pathtokens import BACK, FILL, GRID, STROKE, Icon, drawing_of, read_tokens, with_gap
 from models.tracing import trace
@@ -191,7 +191,7 @@ def traced(words: Sequence[str], paint: Callable[..., np.ndarray]) -> tuple[list
 
 # The section
 
-def run_icon_scores(folder: Path, command: str, n: int = 60, weights: Path = ASSETS / "vectors" / "icons.safetensors", out: Path = ASSETS / "SCORES.md",
+def run_icon_scores(folder: Path, command: str, n: int = 60, weights: Path = WEIGHTS, out: Path = ASSETS / "SCORES.md",
                     sheet: Path | None = ASSETS / "sheets" / "icons.webp", judge_s: float = 240.0) -> str:
     """Measure the shipped writer, write the section and the sheet; returns the section."""
     icons, net = load(folder), read(weights).eval()

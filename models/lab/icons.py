@@ -25,7 +25,9 @@ from models.lab.muon import Muon
 from models.nets.icons import KIND, IconWriter, Shape
 from models.pathtokens import FIRST_POINT, GRID, STATES, Icon, gapped, told, tokens_of
 from models.text import WIDTH, TextEncoder
+from models.weights import ASSETS
 
+WEIGHTS = ASSETS / "vectors" / "icons.safetensors"
 SHIFT = 3                                            # cells, section 4.2
 PHRASES = "icon-words.safetensors"
 
@@ -211,18 +213,19 @@ def _rate(config: IconConfig, updates: int, spent: float) -> float:
     return config.lr * min(1.0, (updates + 1) / config.warmup_steps) * max(0.02, min(1.0, (1 - spent) / config.cooldown_share))
 
 
-def make_icons(folder: Path, budget: Budget, out: Path, command: str, config: IconConfig = IconConfig(), start: Path | None = None,
+def make_icons(folder: Path, budget: Budget, out: str, command: str, go_on: bool = False, config: IconConfig = IconConfig(),
                say: Callable[[str], None] = lambda text: print(text, flush=True)) -> IconWriter:
-    """Train and write `out`; at every report also a copy in the lab's folder, so that a run cut off leaves something."""
+    """Train and write `out` ("" = what ships); at every report also a copy in the lab's folder, so that a run cut off leaves something.
+    go_on: from the weights that ship."""
     icons = load(folder, say)
     phrases = Phrases(icons, folder, say)
-    net = read(start) if start and start.exists() else fresh(config)
+    net = read(WEIGHTS) if go_on and WEIGHTS.exists() else fresh(config)
     say(f"{len(icons)} icons, {sum(map(len, icons.tokens)):,} tokens, {sum(p.numel() for p in net.parameters()):,} parameters")
     budget.begin = time.monotonic()                  # reading the packages for the first time is not training
     kept = folder / "icons-writer.safetensors"
     story = train(net, Feeder(icons, phrases, config), Feeder(icons, phrases, config, "val"), budget, config,
                   lambda so_far: export(net, so_far | {"command": command}, kept), say)
-    export(net, {"command": command, "data": "models/lab/icon_sets.py", "config": asdict(config), **story}, out)
+    export(net, {"command": command, "data": "models/lab/icon_sets.py", "config": asdict(config), **story}, Path(out) if out else WEIGHTS)
     return net
 
 

@@ -280,31 +280,13 @@ def layered_codes(s: Settings) -> None:
 
 
 def icons(s: Settings) -> None:
-    """Train the icon writer on path tokens and put it into assets/vectors."""
-    from models.lab.icons import make_icons
-    from models.weights import ASSETS
-    shipped = ASSETS / "vectors" / "icons.safetensors"
-    make_icons(s.data, Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, start=shipped if s.start == "shipped" else None)
-
-
-def unic(s: Settings) -> None:
-    """Train the adapter that does with a picture what a sentence says (UNIC) and put it into assets/adapters."""
-    from models.lab.latents import LatentSet
-    from models.lab.painter import Painter
-    from models.lab.parallel import join
-    from models.lab.unic import make_unic
-    from models.weights import ASSETS
-    join()
-    painter = Painter(device=s.on)
-    shipped = ASSETS / "adapters" / "unic.safetensors"
-    make_unic(painter.net(s.base), painter.encoder, painter.text, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)),
-              Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
-
-
-def icon_scores(s: Settings) -> None:
-    """Measure the icon writer and write its part of assets/SCORES.md."""
+    """Train the icon writer on path tokens, put it into assets/vectors and measure it (--minutes 0: only measure; judge=no: do not)."""
     from models.lab.icon_scores import run_icon_scores
-    print(run_icon_scores(s.data, f"`{s.command}`", min(s.n, 60)))
+    from models.lab.icons import make_icons
+    if s.minutes > 0:
+        make_icons(s.data, Budget(s.minutes), s.out, s.command, s.start == "shipped")
+    if s.judge == "yes":
+        print(run_icon_scores(s.data, f"`{s.command}`", min(s.n, 60)))
 
 
 def rgba(s: Settings) -> None:
@@ -359,7 +341,7 @@ def embedded(s: Settings) -> None:
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
     f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, pair_scores,
-                            crops, sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, icon_scores, rgba, matting,
+                            crops, sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, rgba, matting,
                             retrieval, bundle, embedded)}
 
 

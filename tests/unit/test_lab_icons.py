@@ -87,7 +87,7 @@ def test_a_feeder_gives_every_icon_once_and_tells_gaps(made) -> None:
 def test_training_learns_and_the_file_brings_it_back(made, tmp_path: Path) -> None:
     folder, out = made[0], tmp_path / "icons.safetensors"
     said: list[str] = []
-    net = icons.make_icons(folder, Budget(5, 60), out, "`test`", TINY, say=said.append)
+    net = icons.make_icons(folder, Budget(5, 60), str(out), "`test`", config=TINY, say=said.append)
     found = load(folder)
     feeder = icons.Feeder(found, icons.Phrases(found, folder), TINY)
     trained, fresh = icons.held_out_loss(net, feeder), icons.held_out_loss(icons.fresh(TINY), feeder)
