@@ -7,7 +7,7 @@ nothing of it is cut off by the edge.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,8 +33,9 @@ class Wanted:
 
     transparent: id of an adapter that paints alpha, "" = cut out. maps: id of an adapter that records attention, "" = none. paper: words
     that ask for plain paper, added to the prompt of bases that have to be cut out. whole, border: keep a frame of this share of each side
-    clear; known: the frame is paper itself (its latents are held), instead of following words for it. softness: Alfie's k. second_look:
-    maps are recorded in a pass of their own, for bases that paint in a few steps.
+    clear. known: the frame is paper itself, its latents being held, and is used only where a thing would touch the edge without it; else
+    the frame follows words for paper at every step. softness: Alfie's k. second_look: maps are recorded in a pass of their own, for bases
+    that paint in a few steps.
     """
     job: Job
     transparent: str = ""
@@ -68,15 +69,24 @@ def suited(able: Abilities) -> dict[str, Any]:
 
 
 def asset(render: Render, wanted: Wanted) -> Iterator[Result]:
-    """Yields one Result a seed: straight RGBA uint8 [1, H, W, 4] on the job's canvas, its job painting that very variant's picture."""
-    jobs = job_of(wanted)
-    painted = render(jobs)
-    for number, seed in enumerate(wanted.job.seeds):
-        own = jobs.but(seeds=(seed,))
-        rgba, notes = _with_alpha(render, wanted, own, painted, number)
-        if touches_frame(rgba[..., 3]):
-            notes += (CUT_OFF,)
-        yield Result(rgba[None], own, painted.timings, (*painted.notes, *notes))
+    """Yields one Result a seed: straight RGBA uint8 [1, H, W, 4] on the job's canvas, its job painting that very variant's picture.
+
+    A known frame cuts off what would reach into it, so it is used only for variants that touch the edge without it.
+    """
+    first = replace(wanted, whole=False) if wanted.whole and wanted.known else wanted
+    job = job_of(first)
+    painted = render(job)
+    for number, seed in enumerate(job.seeds):
+        own = job.but(seeds=(seed,))
+        rgba, result = _with_alpha(render, first, own, painted, number), painted
+        if first is not wanted and touches_frame(rgba[..., 3]):
+            own = job_of(wanted).but(seeds=(seed,))
+            result = render(own)
+            rgba = _with_alpha(render, wanted, own, result, 0)
+        if not (rgba[..., 3] >= SOLID).any():
+            raise BadInput(EMPTY)
+        notes = (CUT_OFF,) if touches_frame(rgba[..., 3]) else ()
+        yield Result(rgba[None], own, result.timings, (*result.notes, *notes))
 
 
 def job_of(wanted: Wanted) -> Job:
@@ -100,16 +110,12 @@ def clear_paper(extent: Extent) -> Picture:
     return Picture(extent.width, extent.height, 4, b"\xff\xff\xff\0" * (extent.width * extent.height))
 
 
-def _with_alpha(render: Render, wanted: Wanted, job: Job, painted: Result, number: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(straight RGBA [H, W, 4] of one variant, notes). Raises BadInput when nothing is left."""
+def _with_alpha(render: Render, wanted: Wanted, job: Job, painted: Result, number: int) -> np.ndarray:
+    """Straight RGBA [H, W, 4] of one variant."""
     picture = painted.pixels[number]
     if wanted.transparent:
-        rgba = tidied(unpapered(picture))
-    else:
-        rgba = _by_maps(render, wanted, job, painted, number) if wanted.maps else _by_paper(picture)
-    if not (rgba[..., 3] >= SOLID).any():
-        raise BadInput(EMPTY)
-    return rgba, ()
+        return tidied(unpapered(picture))
+    return _by_maps(render, wanted, job, painted, number) if wanted.maps else _by_paper(picture)
 
 
 def _by_maps(render: Render, wanted: Wanted, job: Job, painted: Result, number: int) -> np.ndarray:
