@@ -127,10 +127,17 @@ def sign_in(word: str, font: str, box: Sequence[float], picture: np.ndarray, boa
         raise BadInput(f'"{word}" does not fit its box.', "Make the box larger.")
     part = picture[max(0, round(y0)):round(y1) + 1, max(0, round(x0)):round(x1) + 1]
     under = part.reshape(-1, 3).mean(0) if part.size else np.full(3, 128.0)
-    ink, board = (np.array((40, 42, 60)), np.array((250, 244, 226))) if not boards and under.mean() > 128 or boards and under.mean() <= 128 else (
-        np.array((252, 248, 236)), np.array((44, 62, 110)))
+    ink, board = _colours(float(under.mean()), boards)
     colour = lambda rgb: f"#{bytes(int(v) for v in rgb).hex()}"
     return Sign(replace(text, width_px=0.0, colour=colour(ink)), (x0 + x1) / 2, (y0 + y1) / 2, angle_deg, colour(board) if boards else "", "rounded")
+
+
+def _colours(brightness: float, boards: bool) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """(letters, board) on a part of that mean brightness. Without a board dark letters are near to what the control knows as nothing, so
+    bright ground gets red ones."""
+    if boards:
+        return ((40, 42, 60), (250, 244, 226)) if brightness <= 128 else ((252, 248, 236), (44, 62, 110))
+    return ((255, 255, 255) if brightness < 190 else (196, 40, 52)), (0, 0, 0)
 
 
 # --- proofreading -------------------------------------------------------------------------------------------------------
