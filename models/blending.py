@@ -49,9 +49,8 @@ def straight(pixels: np.ndarray) -> np.ndarray:
     """float32 premultiplied -> float32 straight in [0, 1]; no colour where nothing is seen."""
     alpha = pixels[..., 3:]
     out = pixels / np.maximum(alpha, 1e-30)          # where alpha is 0 so is the colour
-    np.minimum(out, 1, out=out)
     out[..., 3:] = alpha
-    return out
+    return np.clip(out, 0, 1, out=out)               # rounding leaves colours just below 0, which a clear pixel would make huge
 
 
 def to_uint8(pixels: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -123,3 +124,10 @@ def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(BadInput, match='no blend mode "dissolve"'):
         laid(np.zeros((1, 4), np.float32), np.zeros((1, 4), np.float32), "dissolve")
     assert set(blending.MODES) | {"normal", "plus-lighter"} == set(BLENDS)
+
+
+def test_a_colour_that_rounding_left_below_zero_stays_black() -> None:
+    pixels = np.float32([[[-1e-9, 0.5e-9, 1.0, 0.0], [-1e-7, 0.502, 1.0000001, 1.0000001]]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert to_uint8(pixels).tolist() == [[[0, 0, 0, 0], [0, 128, 255, 255]]]
