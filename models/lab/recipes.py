@@ -188,6 +188,16 @@ def crops(s: Settings) -> None:
     print(run_crop_scores(Path(s.pack), *read_drawings(s.data), f"`{s.command}`", s.on))
 
 
+def unic_scores(s: Settings) -> None:
+    """Measure the UNIC adapter and write its part of assets/SCORES.md."""
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.unic_scores import run_unic_scores
+    from models.weights import ASSETS
+    print(run_unic_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)), f"`{s.command}`", min(s.n, 96),
+                          Path(s.out) if s.out else ASSETS / "adapters" / "unic.safetensors"))
+
+
 def sheet(s: Settings) -> None:
     """Paint the fixed 64 prompts with the exported student and teacher, as PNG in the data folder."""
     from models.lab.evaluate import contact_sheet, read_prompts
@@ -289,6 +299,20 @@ def icons(s: Settings) -> None:
         print(run_icon_scores(s.data, f"`{s.command}`", min(s.n, 60)))
 
 
+def unic(s: Settings) -> None:
+    """Train the adapter that does with a picture what a sentence says (UNIC) and put it into assets/adapters."""
+    from models.lab.latents import LatentSet
+    from models.lab.painter import Painter
+    from models.lab.parallel import join
+    from models.lab.unic import make_unic
+    from models.weights import ASSETS
+    join()
+    painter = Painter(device=s.on)
+    shipped = ASSETS / "adapters" / "unic.safetensors"
+    make_unic(painter.net(s.base), painter.encoder, painter.text, LatentSet(s.data), LatentSet(s.data, "test_pair", ("plain",)),
+              Budget(s.minutes), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
+
+
 def rgba(s: Settings) -> None:
     """Train the transparent decoder and put it into assets/adapters."""
     from models.lab.drawings import read_drawings
@@ -340,7 +364,7 @@ def embedded(s: Settings) -> None:
 
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
-    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, pair_scores,
+    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, pair_scores, unic_scores,
                             crops, sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, rgba, matting,
                             retrieval, bundle, embedded)}
 
