@@ -86,7 +86,7 @@ def assets(render: Render, job: Job, able: Abilities, words: Sequence[str] = WOR
                 empty += 1
                 continue
             alpha = made.pixels[0][..., 3]
-            found.append((touches_frame(alpha), cut_flat(alpha, wanted.border if wanted.whole else 0.0), stray_islands(alpha) > 0))
+            found.append((touches_frame(alpha), cut_flat(alpha, wanted.border if made.job.mask or made.job.regions else 0.0), stray_islands(alpha) > 0))
         for label, values in zip(("touch", "cut", "island"), zip(*found)):
             out[f"{name}_{label}_share"] = float(np.mean(values))
         out[f"{name}_empty_share"] = empty / (len(words) * seeds)
