@@ -17,9 +17,9 @@ import numpy as np
 
 from models.errors import BadInput
 from models.flows import Remembered, Render
-from models.flows._cutout import SOLID, cut_out
+from models.flows._cutout import SOLID, box_of, cut_out
 from models.flows._places import places
-from models.flows.advert import SEEDS, Ad, Brief, advert, drawn, restlessness
+from models.flows.advert import Ad, Brief, advert, drawn, restlessness
 from models.flows.behind import paint_place
 from models.flows.glyph_words import Wanted, glyph_words, sign_in
 from models.job import Extent, Job, Picture
@@ -111,13 +111,14 @@ def measured(render: Render, brief: Brief, ad: Ad) -> dict[str, float]:
     lines = reads(flat)
     seen = [recalled(line, lines) for line in brief.taglines]
     product = next(layer for layer in ad.layers if layer.kind == "product")
-    own = brief.product.array[np.ix_(*(np.flatnonzero((brief.product.array[..., 3] > 0).any(axis)) for axis in (1, 0)))]
+    x0, y0, x1, y1 = box_of(brief.product.array[..., 3] > 0)
+    own = brief.product.array[y0:y1, x0:x1]
     blind = paint_place(render, ad.layers[0].job.but(seeds=brief.job.seeds), brief.empty)
     calm = paint_place(render, ad.layers[0].job, brief.empty)
     return {"words": sum(map(len, seen)), "found": sum(map(sum, seen)), "contrast": least_contrast(ad),
             "ad_overlap_share": float(shared_share(ad.poster.boxes).max()), "product_identical_share": float(np.array_equal(product.picture.array, own)),
             "calm_edges": restlessness(calm, ad.poster), "blind_edges": restlessness(blind, ad.poster),
-            "plate_share": float(any(layer.kind == "plate" for layer in ad.layers[:-2])), "seeds": SEEDS}
+            "plate_share": float(any(layer.kind == "plate" for layer in ad.layers[:-2]))}
 
 
 def reads(rgb: np.ndarray) -> list[Line]:
