@@ -34,6 +34,7 @@ from models.sampling import TRAIN_STEPS, noise, spaced_sigmas, time_of_sigma, vp
 
 HEADING = "## Pairs (UniCon)"
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+LEFT_OUT = ("shape 1", "loose 0", "loose 0.2", "loose 0.6")
 INK = 140                                            # darker than this is a line of a drawing
 
 
@@ -173,11 +174,12 @@ def loose_rows(pairs: Pairs, steps: int, shown: dict[str, np.ndarray]) -> list[s
 
 
 def sheet(pairs: Pairs, shown: dict[str, np.ndarray], path: Path, columns: int = 8) -> None:
-    """Given lines, then every way, a line each."""
-    lines = {"given lines": np.uint8(255 - 255 * pairs.given["lines"].permute(0, 2, 3, 1).numpy()), "real": pairs.truth} | shown
+    """Given lines, then every way but some that look like their neighbours, a line each."""
+    lines = {"given lines": np.uint8(255 - 255 * pairs.given["lines"].permute(0, 2, 3, 1).numpy()), "real": pairs.truth} | {
+        name: pictures for name, pictures in shown.items() if name not in LEFT_OUT}
     pictures = [picture for line in lines.values() for picture in line[:columns]]
     captions = [name for name in lines for _ in range(columns)]
-    write_atomic(path, lambda part: contact_sheet(pictures, captions, columns).save(part, "WEBP", quality=60, method=6))
+    write_atomic(path, lambda part: contact_sheet(pictures, captions, columns).save(part, "WEBP", quality=50, method=6))
 
 
 def run_pair_scores(painter: Painter, data: LatentSet, command: str, n: int = 64, adapters: Path = ASSETS / "adapters",
