@@ -94,8 +94,9 @@ def run_unic_scores(painter: Painter, data: LatentSet, command: str, n: int = 48
     unic.load_state_dict(saved.tensors)
     bench, eyes = Bench(painter, data, list(range(0, len(data), max(1, len(data) // n)))[:n], unic), FeatureNet()
     rows = [row for steps in (1, 4) for row in (*line_rows(bench, steps), *likeness_rows(bench, steps, eyes))]
+    ships = "" if path.parent == ASSETS / "adapters" else " These weights do not ship."
     text = "\n".join([f"On {len(bench.rows)} held-out drawings, the student, {datetime.date.today().isoformat()}, {machine()}, {command}. "
-                      f"{saved.recipe.get('updates', 0):,} updates of {saved.recipe['config']['batch_size']}.",
+                      f"{saved.recipe.get('updates', 0):,} updates of {saved.recipe['config']['batch_size']}.{ships}",
                       f"Sentences: {'; '.join(SENTENCES.values())}. ± is half a 95 % interval.", "",
                       "| steps | | with the picture | without |", "|---|---|---|---|", *rows])
     write_section(out, HEADING, text)
