@@ -114,7 +114,7 @@ def test_both_stages_learn_and_the_file_is_the_adapter(encoder, unet, tmp_path: 
     before = {k: v.clone() for k, v in unet.state_dict().items()}
     lab.train_pictures(unet, codes, encoder, data, Budget(10.0, max_updates=60), TRAINED, say=lambda text: None)
     fixed = {k: v.clone() for k, v in codes.state_dict().items() if not k.startswith(("sketch.", "full"))}
-    lab.train_sketches(unet, codes, encoder, data, Budget(10.0, max_updates=10), TRAINED, say=lambda text: None)
+    lab.train_sketches(unet, codes, encoder, data, Budget(10.0, max_updates=40), TRAINED, say=lambda text: None)
     assert all(torch.equal(before[k], v) for k, v in unet.state_dict().items()), "the base is frozen"
     assert all(torch.equal(fixed[k], codes.state_dict()[k]) for k in fixed), "stage 2 trains the sketch encoder alone"
     told = lab.errors(unet, codes, encoder, data, TRAINED)
