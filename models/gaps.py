@@ -1,7 +1,7 @@
 """Parts of an icon that are written anew: which of its units lie in a box, and how the new ones are put in.
 
-After Wu et al. 2023 ("IconShop"), section 5.3, with one thing added: a piece in the middle of a path ends where the old one did, so that
-what lies outside the box stays exactly.
+After Wu et al. 2023 ("IconShop"), section 5.3, with one thing added: a new part in the middle of a path ends where the old one did, so that
+pieces that do not touch the box stay exactly. Pieces that cross its border are written anew whole, outside of it too.
 """
 from __future__ import annotations
 

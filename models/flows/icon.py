@@ -1,8 +1,8 @@
 """Icons: from words, going on from a beginning, a region written anew, and words between words.
 
 After Wu et al. 2023 ("IconShop"), sections 5.2 to 5.5. What is not valid (a sequence that does not end, or draws nothing) is dropped and
-asked for again with another seed; how often that was is told. More are written than asked for, and those stay that the words made
-likeliest (models.writing.Written.fit): the writer is small, and its second thoughts are better than its first.
+asked for again with another seed; how often that was is told. They come in the order of how much the words made them
+likelier (models.writing.Written.fit); with `of` > 1 more are written than are kept, which the judge of assets/SCORES.md calls a tie.
 """
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Wish:
     top_p: float = 0.6
     guidance: float = 1.5
     colour: str = "#000000"
-    of: int = 4
+    of: int = 1
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
