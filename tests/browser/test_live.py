@@ -113,7 +113,7 @@ def test_a_frame_can_be_sent_to_another_tab(open_page, studio_of_two):
 def test_another_model_changes_what_is_on_offer(open_page, studio):
     other = studio.ctx.engine.catalog.bases["tiny-teacher"]
     page = open_page()
-    assert "To " not in page.locator(".os-acts").inner_text()
+    assert "To Other" not in page.locator(".os-acts").inner_text(), "that tab is not in this studio"
     assert page.get_by_label("Avoid").is_editable(), "the keep-out adapter lets the one-step base avoid words"
     page.get_by_label("Model").click()
     page.get_by_role("option", name=other.title).click()

@@ -6,7 +6,7 @@ const REACH_PX = 9, TWICE_MS = 400;
 export class Nodes {
   /** desk; changed(): what is chosen has changed; ended(): the tool was let go. */
   constructor(desk, { changed, ended }) {
-    Object.assign(this, { desk, changed, ended, drawing: null, layer: null, chosen: null, held: null, sending: Promise.resolve(), waiting: 0, pressed: 0 });
+    Object.assign(this, { desk, changed, ended, drawing: null, layer: null, chosen: null, held: null, sending: Promise.resolve(), waiting: 0, pressed: null });
     desk.on('stack', () => this.follow());
   }
 
@@ -60,8 +60,9 @@ export class Nodes {
   }
 
   down(x, y, event) {
-    const hit = this.under(x, y), twice = event.timeStamp - this.pressed < TWICE_MS;
-    this.pressed = event.timeStamp;
+    const hit = this.under(x, y), last = this.pressed, reach = REACH_PX / this.desk.view.zoom;
+    const twice = last && event.timeStamp - last.at < TWICE_MS && Math.hypot(x - last.x, y - last.y) <= reach;
+    this.pressed = twice ? null : { at: event.timeStamp, x, y };                     // a third press begins anew
     if (twice && hit && !hit.handle) { this.remove(hit.node); return; }
     if (twice && !hit) { this.add(x, y); return; }
     this.held = hit && { ...hit, moved: false };
