@@ -15,7 +15,7 @@ from typing import Any
 from models.errors import BadInput, InUse, StudioError, UnknownId
 from models.stack import Stack, new_id
 from studio.files import write_whole
-from studio.layers.pictures import Pictures
+from studio.layers.pictures import PICTURE_ID, Pictures
 
 BIN_S = 30 * 86400.0
 MAX_NAME_CHARS = 200
@@ -110,7 +110,7 @@ class Documents:
             if path.stat().st_mtime < old_s:
                 path.unlink()
         rooms = [(room, path.stem) for room in ("documents", "bin") for path in (self.folder / room).glob("*.json")]
-        used = {picture for room, id in rooms for picture in self.read(id, room).stack.pictures()}
+        used = {picture for room, id in rooms for picture in _named_in(self.read(id, room).stack)}
         self.pictures.sweep(used, now_s)
 
     def _path(self, id: str, room: str = "documents") -> Path:
@@ -129,3 +129,8 @@ def _named(name: object) -> str:
     if not isinstance(name, str) or len(name) > MAX_NAME_CHARS:
         raise BadInput(f"A document's name may have {MAX_NAME_CHARS} characters at most.", "Choose a shorter one.")
     return " ".join(name.split()) or UNNAMED
+
+
+def _named_in(stack: Stack) -> set[str]:
+    """All pictures that a stack names anywhere: those it shows, and those that a layer was made from and may be made from again."""
+    return set(PICTURE_ID.findall(json.dumps(stack.to_dict())))

@@ -25,7 +25,7 @@ from studio.files import write_whole
 SIDES_PX = (64, 128, 256, 512, 1024, 2048, 4096)     # of previews
 KEPT_BYTES = 256 * 2 ** 20                           # decoded pictures in memory
 UNUSED_S = 14 * 86400.0                              # a picture that no document names stays so long: an open page may undo to it
-_ID = re.compile(r"[0-9a-f]{64}")
+PICTURE_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Pictures(Mapping[str, Picture]):
@@ -51,7 +51,7 @@ class Pictures(Mapping[str, Picture]):
 
     def path(self, id: str) -> Path:
         """Raises UnknownId."""
-        path = self._path(id) if _ID.fullmatch(id) else None
+        path = self._path(id) if PICTURE_ID.fullmatch(id) else None
         if path is None or not path.exists():
             raise UnknownId(f'There is no picture "{id[:16]}" here.')
         return path
@@ -109,7 +109,7 @@ class Pictures(Mapping[str, Picture]):
         return picture
 
     def __contains__(self, id: object) -> bool:
-        return isinstance(id, str) and bool(_ID.fullmatch(id)) and self._path(id).exists()
+        return isinstance(id, str) and bool(PICTURE_ID.fullmatch(id)) and self._path(id).exists()
 
     def __iter__(self) -> Iterator[str]:
         return (path.stem for path in self.folder.glob("??/*.png"))

@@ -1,6 +1,7 @@
 """Documents and pictures of the Layers tab on disk: content-addressed, whole or not at all, with a bin."""
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,15 @@ def test_the_bin_gives_back_and_is_emptied_in_time(documents: Documents) -> None
     documents.sweep(second.changed_s + BIN_S + UNUSED_S)
     assert lost not in documents.pictures and kept in documents.pictures and documents.read(first.id) == first
     assert not list(documents.pictures.folder.rglob(f"{lost}*"))
+
+
+def test_what_a_layer_was_made_from_stays_as_long_as_the_layer(documents: Documents) -> None:
+    shown, whole, other = (documents.pictures.put(picture(seed)) for seed in (1, 2, 3))
+    stack = stack_of(shown)
+    layer = replace(stack.layers[0], source={"task": "cutout", "original": whole})
+    made = documents.make("Cut", replace(stack, layers=(layer,)))
+    documents.sweep(made.changed_s + 10 * UNUSED_S)
+    assert shown in documents.pictures and whole in documents.pictures and other not in documents.pictures
 
 
 def test_a_damaged_file_is_left_out_of_the_list_and_stops_the_sweep(documents: Documents) -> None:
