@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models import checkpoint
 from models.devices import mixed_precision
 from models.lab.budget import Budget
 from models.lab.muon import Muon
@@ -41,3 +43,13 @@ def train_beside(net: Any, addition: nn.Module, loss_of: Callable[[np.random.Gen
         if rank() == 0 and budget.updates % 50 == 1:
             say(f"{budget.updates} updates, loss {average:.4f}, {budget.minutes_left:.1f} min left")
     addition.eval()
+
+
+def first(start: Path | None, kind: str, key: str, build: Callable[[Any], Any], fresh: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any, int]:
+    """(network, its config, the updates it has had): the file at `start`, whose header holds the config under `key`, else a `fresh` one."""
+    if start is None or not start.exists():
+        return *fresh(), 0
+    saved = checkpoint.load(start, kind)
+    net = build(saved.config[key])
+    net.load_state_dict(saved.tensors)
+    return net, saved.config[key], saved.recipe.get("updates", 0)

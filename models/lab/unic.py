@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models import checkpoint
 from models.devices import mixed_precision
-from models.lab.beside import train_beside
+from models.lab.beside import first, train_beside
 from models.lab.budget import Budget
 from models.lab.diffusion import TOP, random_times, sigmas_at, weights_of
 from models.lab.image_prompt import ImagePromptConfig, views
@@ -159,22 +159,16 @@ def errors(net: Any, unic: Unic, school: School, device: str = "cpu", count: int
     return out
 
 
-def _first(net: Any, start: Path | None, config: UnicConfig) -> tuple[Unic, dict[str, Any], int]:
-    """(network, its config, the updates it has had)."""
-    if start is None or not start.exists():
-        shape = config_for(net, config.rank)
-        return start_from(Unic(shape), net), shape, 0
-    saved = checkpoint.load(start, KIND)
-    unic = Unic(saved.config["unic"])
-    unic.load_state_dict(saved.tensors)
-    return unic, saved.config["unic"], saved.recipe.get("updates", 0)
+def _fresh(net: Any, config: UnicConfig) -> tuple[Unic, dict[str, Any]]:
+    shape = config_for(net, config.rank)
+    return start_from(Unic(shape), net), shape
 
 
 def make_unic(net: Any, encoder: PatchEncoder, text: TextEncoder, data: LatentSet, unseen: LatentSet, budget: Budget, path: Path,
               command: str, device: str = "cpu", config: UnicConfig = UnicConfig(), start: Path | None = None) -> None:
     """Build (or go on from the file at `start`, where there is one), train, measure, export."""
     torch.manual_seed(config.seed)
-    unic, shape, before = _first(net, start, config)
+    unic, shape, before = first(start, KIND, "unic", Unic, lambda: _fresh(net, config))
     unic.to(device)
     train_unic(net, unic, School(data, encoder.cpu(), text, config), budget, config, device, lambda told: print(told, flush=True))
     if rank():

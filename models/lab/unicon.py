@@ -18,7 +18,7 @@ from torch import Tensor
 
 from models import checkpoint
 from models.devices import mixed_precision
-from models.lab.beside import train_beside
+from models.lab.beside import first, train_beside
 from models.lab.budget import Budget
 from models.lab.control import Lines
 from models.lab.diffusion import TOP, random_times, sigmas_at, weights_of
@@ -173,22 +173,16 @@ def errors(net: Any, pair: Pair, data: LatentSet, signals: Signals, words: Words
     return out
 
 
-def _first(net: Any, start: Path | None, config: UniconConfig) -> tuple[Pair, dict[str, Any], int]:
-    """(pair, its config, the updates it has had)."""
-    if start is None or not start.exists():
-        shape = config_for(net, config.rank, config.y_rank)
-        return Pair(shape), shape, 0
-    saved = checkpoint.load(start, KIND)
-    pair = Pair(saved.config["pair"])
-    pair.load_state_dict(saved.tensors)
-    return pair, saved.config["pair"], saved.recipe.get("updates", 0)
+def _fresh(net: Any, config: UniconConfig) -> tuple[Pair, dict[str, Any]]:
+    shape = config_for(net, config.rank, config.y_rank)
+    return Pair(shape), shape
 
 
 def make_unicon(net: Any, encoder: PatchEncoder, text: TextEncoder, data: LatentSet, unseen: LatentSet, budget: Budget, path: Path,
                 command: str, device: str = "cpu", config: UniconConfig = UniconConfig(), start: Path | None = None) -> None:
     """Build (or go on from the file at `start`, where there is one), train, measure, export."""
     torch.manual_seed(config.seed)
-    pair, shape, before = _first(net, start, config)
+    pair, shape, before = first(start, KIND, "pair", Pair, lambda: _fresh(net, config))
     pair.to(device)
     signals = Signals(encoder.cpu(), config)
     train_unicon(net, pair, data, signals, Words(data, text), budget, config, device, lambda told: print(told, flush=True))
