@@ -281,6 +281,8 @@ def test_a_picture_becomes_strokes_only_when_taken(open_sketch, tmp_path):
         page.locator(f"{STAGE} .os-tray-acts .os-file").set_input_files(tmp_path / "scan.png")
         page.wait_for_selector(".os-import [value=add]:enabled", timeout=FRAME_TIMEOUT_MS)
         page.locator(".os-import").get_by_role("button", name=button, exact=True).click()
+        page.wait_for_selector(".os-import", state="hidden")
+        page.evaluate("() => new Promise((done) => setTimeout(done, 50))")       # the dialog says that it closed a moment after it did
         assert (count(page) > 1) is more
     ys, xs = np.nonzero(pixels(page)[80:].min(axis=-1) < 128)
     assert xs.min() == pytest.approx(150 * 512 / 600, abs=8) and xs.max() == pytest.approx(450 * 512 / 600, abs=8), "whole and centred"

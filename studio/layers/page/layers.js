@@ -1,4 +1,5 @@
 // The Layers tab's page: puts the parts together. What panels may do stands in ../desk.md.
+import { inSight } from '../../live/page/view.js';
 import { pictureIn } from '../../live/page/pictures.js';
 import { Arrange } from './arrange.js';
 import { flattened } from './compose.js';
@@ -332,14 +333,6 @@ class Layers {
     if (!shown[0]?.lasting) this.noticeTimer = setTimeout(() => { box.hidden = true; }, NOTICE_MS[kind] ?? 6000);
   }
 }
-
-const inSight = (element) => new Promise((resolve) => {
-  new IntersectionObserver((entries, observer) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    observer.disconnect();
-    resolve();
-  }).observe(element);
-});
 
 /** Called by Gradio when the tab is in the page. */
 export function start(parts) {

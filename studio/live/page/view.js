@@ -45,3 +45,12 @@ export class View {
     this.changed?.(this.zoom);
   }
 }
+
+/** Resolves when an element is seen for the first time: a tab that nobody opened does nothing. */
+export const inSight = (element) => new Promise((resolve) => {
+  new IntersectionObserver((entries, observer) => {
+    if (!entries.some((entry) => entry.isIntersecting)) return;
+    observer.disconnect();
+    resolve();
+  }).observe(element);
+});

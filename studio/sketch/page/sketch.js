@@ -1,5 +1,6 @@
 // The sketch tab's page: vector strokes under the hand, and the picture that follows them.
 import { Stage } from '../../live/page/stage.js';
+import { inSight } from '../../live/page/view.js';
 import { Drawing, packFrames, strokesOf, unpackFrames } from './drawing.js';
 import { Finding } from './finding.js';
 import { SketchHand } from './hand.js';
@@ -275,14 +276,6 @@ function rgbOf(color) {
   probe.fillRect(0, 0, 1, 1);
   return [...probe.getImageData(0, 0, 1, 1).data.subarray(0, 3)];
 }
-
-const inSight = (element) => new Promise((resolve) => {
-  new IntersectionObserver((entries, observer) => {
-    if (!entries.some((entry) => entry.isIntersecting)) return;
-    observer.disconnect();
-    resolve();
-  }).observe(element);
-});
 
 /** Called by Gradio when the stage is in the page. */
 export function start(parts) {
