@@ -11,7 +11,7 @@ from typing import Any
 
 from models.errors import BadInput, StudioError
 from models.job import Extent
-from models.stack import Group, Layer, Node, Placement, Stack, new_id
+from models.layers.stack import Group, Layer, Node, Placement, Stack, new_id
 from studio.export import Format, formats
 from studio.files import write_whole
 from studio.opening import MAX_FILE_BYTES, Opened, open_file

@@ -4,9 +4,9 @@ from __future__ import annotations
 import numpy as np
 
 from models.job import Extent, Picture
-from models.lettering import letter
-from models.stack import Group, Layer, Placement, Stack, Text
-from models.vectors import rasterise
+from models.words.lettering import letter
+from models.layers.stack import Group, Layer, Placement, Stack, Text
+from models.vector.vectors import rasterise
 
 WORDS = Text("Fresh\nFox", "anton", 30, "#d03010", "center")
 RING = ('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 10 10"><defs><linearGradient id="g"><stop offset="0" stop-color="#00f"/>'

@@ -13,17 +13,17 @@ import cv2
 import numpy as np
 
 from models import pixels
-from models.compose import flatten
+from models.layers.compose import flatten
 from models.errors import BadInput
 from models.flows import Render
 from models.flows._cutout import SOLID, box_of
 from models.flows._places import main_colours
 from models.flows.behind import Behind, behind, paint_place
 from models.job import Extent, Job, Picture
-from models.legible import ENOUGH, best_ink, edge_energy, worst_contrast
-from models.lettering import check, fonts, letter, measure
-from models.posters import Poster, layouts, parts_of
-from models.stack import Layer, Placement, Stack, Text
+from models.words.legible import ENOUGH, best_ink, edge_energy, worst_contrast
+from models.words.lettering import check, fonts, letter, measure
+from models.words.posters import Poster, layouts, parts_of
+from models.layers.stack import Layer, Placement, Stack, Text
 
 MOST_TAGLINES, MOST_COUNT, SEEDS = 4, 6, 4
 MOST_CHARS = 160

@@ -2,7 +2,7 @@
 
 A percept looks at the picture small (where it can see the whole), then closer and closer along the edge only: pieces of the larger picture
 are shown to the matting net with everything given but a band, so that the edge of a 4,000 px picture is as sharp as the picture. The rest is
-models/edges.py. `look` is the engine's: (percept id, uint8 [H, W, 3], hints=uint8 [H, W, 2]) -> uint8 [H, W].
+models/layers/edges.py. `look` is the engine's: (percept id, uint8 [H, W, 3], hints=uint8 [H, W, 2]) -> uint8 [H, W].
 """
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from models import edges
+from models.layers import edges
 from models.contracts import Cancel, Progress, ignore_progress, never_cancel
 from models.errors import BadInput, Cancelled
 from models.flows._closer import COARSE_PX, closer

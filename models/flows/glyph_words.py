@@ -19,12 +19,12 @@ from models.flows import Render
 from models.flows._canvas import grown, mask_picture
 from models.flows._places import main_colours
 from models.job import AdapterUse, Extent, Job, Picture, Result, Timings
-from models.layout import apart, lined_up
-from models.legible import ENOUGH, contrast, edge_energy
-from models.lettering import fitted, measure
-from models.reading import Line, distance, paired, plain
-from models.signs import Sign, asked, room
-from models.stack import Text
+from models.words.layout import apart, lined_up
+from models.words.legible import ENOUGH, contrast, edge_energy
+from models.words.lettering import fitted, measure
+from models.words.reading import Line, distance, paired, plain
+from models.words.signs import Sign, asked, room
+from models.layers.stack import Text
 
 MOST_WORDS, MOST_CHARS = 8, 10
 ROUNDS, TRIES = 2, 2                                 # of proofreading; new seeds a word and round

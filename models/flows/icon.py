@@ -2,7 +2,7 @@
 
 After Wu et al. 2023 ("IconShop"), sections 5.2 to 5.5. What is not valid (a sequence that does not end, or draws nothing) is dropped and
 asked for again with another seed; how often that was is told. They come in the order of how much the words made them
-likelier (models.writing.Written.fit); with `of` > 1 more are written than are kept, which the judge of assets/SCORES.md calls a tie.
+likelier (models.vector.writing.Written.fit); with `of` > 1 more are written than are kept, which the judge of assets/SCORES.md calls a tie.
 """
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from typing import Any
 from models.contracts import Cancel, Progress, ignore_progress, never_cancel
 from models.errors import BadInput, Cancelled
 from models.job import MAX_SEED
-from models.gaps import gap_in, spliced, stays
-from models.pathtokens import BACK, END, FILL, GRID, SHEET, STROKE, Icon, drawing_of, icon_of, read_tokens, tokens_of, with_gap
-from models.vectors import draw, read, write
-from models.writing import Manner
+from models.vector.gaps import gap_in, spliced, stays
+from models.vector.pathtokens import BACK, END, FILL, GRID, SHEET, STROKE, Icon, drawing_of, icon_of, read_tokens, tokens_of, with_gap
+from models.vector.vectors import draw, read, write
+from models.vector.writing import Manner
 
 Borrow = Callable[[str, Callable[[Any], Any]], Any]  # Engine.borrow
 PERCEPT = "icons"

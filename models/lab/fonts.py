@@ -1,7 +1,7 @@
 """The fonts that ship: taken from their registry packages, joined, slimmed and kerned. python -m models.lab fonts
 
 A web package cuts a font into pieces by writing system; here Latin, Greek and Cyrillic come together again in one TrueType file.
-What shapes letters by rules (GSUB, GPOS) is left out, because models.lettering sets glyph after glyph; the pair kerning that it would
+What shapes letters by rules (GSUB, GPOS) is left out, because models.words.lettering sets glyph after glyph; the pair kerning that it would
 have given is measured once and stored beside the font, so it is the same on every machine. Needs npm, and fonttools with brotli.
 """
 from __future__ import annotations

@@ -29,12 +29,12 @@ from models.lab.diffusion import TOP, random_times
 from models.lab.items import stable_hash
 from models.lab.latents import Batch, LatentSet
 from models.lab.parallel import rank
-from models.lettering import fitted, fonts, rgb_of
+from models.words.lettering import fitted, fonts, rgb_of
 from models.nets.control import build, control_config, start_from
 from models.nets.patches import PATCH_PX, PatchEncoder
 from models.pixels import to_uint8
-from models.signs import SHAPES, Sign, asked, board_of, ink_of, lifted, room
-from models.stack import Text
+from models.words.signs import SHAPES, Sign, asked, board_of, ink_of, lifted, room
+from models.layers.stack import Text
 
 EXTENT = Extent(256, 256)
 INSIDE = 1.6                                         # weight of the loss where a sign is (GlyphDraw, equation 5: 1 + 0.6)

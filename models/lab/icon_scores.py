@@ -22,19 +22,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.errors import BadInput, MissingWeights
-from models.gaps import gap_in, spliced, stays
+from models.vector.gaps import gap_in, spliced, stays
 from models.job import Picture
 from models.lab.adapter_scores import write_section
 from models.lab.evaluate import machine
 from models.lab.icon_sets import IconSet, load
 from models.lab.icons import WEIGHTS, Phrases, read
 from models.nets.icons import IconWriter
-from models.pathtokens import BACK, FILL, GRID, STROKE, Icon, drawing_of, read_tokens, with_gap
-from models.tracing import trace
-from models.vectors import draw
-from models.vectors import read as read_svg
+from models.vector.pathtokens import BACK, FILL, GRID, STROKE, Icon, drawing_of, read_tokens, with_gap
+from models.vector.tracing import trace
+from models.vector.vectors import draw
+from models.vector.vectors import read as read_svg
 from models.weights import ASSETS
-from models.writing import Manner, Written, write
+from models.vector.writing import Manner, Written, write
 
 HEADING = "## Icons"
 SIDE_PX, JUDGE_PX = 48, 32

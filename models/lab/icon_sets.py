@@ -18,8 +18,8 @@ from safetensors.numpy import load_file, save_file
 from models.errors import BadInput, StudioError
 from models.files import write_atomic
 from models.lab.sources import ICONIFY, Package, files_of, icon_svg
-from models.pathtokens import FILL, Icon, drawing_of, icon_of, read_tokens, tokens_of
-from models.vectors import draw, read
+from models.vector.pathtokens import FILL, Icon, drawing_of, icon_of, read_tokens, tokens_of
+from models.vector.vectors import draw, read
 
 STROKED = ("lucide", "tabler", "hugeicons", "icon-park-outline", "iconoir", "tdesign", "akar-icons", "ci", "charm", "iconamoon", "mynaui",
            "flowbite", "majesticons", "meteor-icons", "solar", "humbleicons", "proicons", "system-uicons", "lucide-lab", "feather")

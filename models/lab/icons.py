@@ -23,7 +23,7 @@ from models.lab.budget import Budget
 from models.lab.icon_sets import SOURCES, IconSet, load
 from models.lab.muon import Muon
 from models.nets.icons import KIND, IconWriter, Shape
-from models.pathtokens import FIRST_POINT, GRID, STATES, Icon, gapped, told, tokens_of
+from models.vector.pathtokens import FIRST_POINT, GRID, STATES, Icon, gapped, told, tokens_of
 from models.text import WIDTH, TextEncoder
 from models.weights import ASSETS
 

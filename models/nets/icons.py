@@ -34,7 +34,7 @@ Cache = list[tuple[Tensor, Tensor]]                  # of each layer: keys and v
 
 
 class IconWriter(nn.Module):
-    """tokens: int64 [B, T]; told: int64 [B, T, 7] of models.pathtokens.told; text: [B, 384], 0 = no words; source: int64 [B]."""
+    """tokens: int64 [B, T]; told: int64 [B, T, 7] of models.vector.pathtokens.told; text: [B, 384], 0 = no words; source: int64 [B]."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

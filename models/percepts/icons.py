@@ -16,11 +16,11 @@ from models import checkpoint
 from models.devices import Device
 from models.errors import BadInput
 from models.nets.icons import KIND, IconWriter, Shape
-from models.pathtokens import END
+from models.vector.pathtokens import END
 from models.spec import PerceptSpec, WeightFile
 from models.text import WIDTH, TextEncoder
 from models.weights import locate
-from models.writing import Manner, Written, write
+from models.vector.writing import Manner, Written, write
 
 SPECS = (PerceptSpec(id="icons", title="Icons from words", files=(WeightFile("vectors/icons.safetensors"),), bytes=103_745_320,
                      licence="Apache-2.0", sees="icons"),)
@@ -61,7 +61,7 @@ class Icons:
 
     def write(self, text: Tensor, given: Sequence[int], seeds: Sequence[int], manner: Manner = Manner(), ends_with: int = END,
               cancelled: Callable[[], bool] = lambda: False) -> list[Written]:
-        """See models.writing.write."""
+        """See models.vector.writing.write."""
         return write(self.net, text, given, seeds, manner, ends_with, cancelled)
 
     def networks(self) -> Sequence[torch.nn.Module]:

@@ -23,9 +23,9 @@ from models.flows.advert import Ad, Brief, advert, drawn, restlessness
 from models.flows.behind import paint_place
 from models.flows.glyph_words import Wanted, glyph_words, sign_in
 from models.job import Extent, Job, Picture
-from models.layout import apart, outside, shared_share
-from models.legible import ENOUGH, worst_contrast
-from models.reading import CURE, Line, distance, overlap, paired, plain, read, readers, recalled
+from models.words.layout import apart, outside, shared_share
+from models.words.legible import ENOUGH, worst_contrast
+from models.words.reading import CURE, Line, distance, overlap, paired, plain, read, readers, recalled
 from models.spec import EMBEDDED
 from studio.bench._score import interval, opened
 from studio.settings import Settings

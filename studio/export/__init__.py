@@ -9,7 +9,7 @@ from typing import Any
 
 from models.errors import UnknownId
 from models.job import Picture
-from models.stack import Stack
+from models.layers.stack import Stack
 
 About = Mapping[str, Any]
 Write = Callable[[Stack, Mapping[str, Picture], float, About], bytes]

@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from PIL import Image
 
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.export import About, _parts
 from studio.export.png import infotext
 

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from models.blending import laid, premultiplied, to_uint8
-from models.compose import Renderers, bounds, flatten, out_size, placed, rgba, strips
+from models.layers.blending import laid, premultiplied, to_uint8
+from models.layers.compose import Renderers, bounds, flatten, out_size, placed, rgba, strips
 from models.errors import BadInput
 from models.job import Job, Picture
-from models.placing import Box
-from models.stack import Group, Layer, Node, Placement, Stack, new_id
+from models.layers.placing import Box
+from models.layers.stack import Group, Layer, Node, Placement, Stack, new_id
 from studio.export import About
 
 SOFTWARE = "Onestroke"
@@ -29,7 +29,8 @@ MAX_RECORD_CHARS = 200_000
 
 def renderers() -> Renderers:
     """Who draws words and vector drawings anew at the scale of an export."""
-    from models import lettering, vectors
+    from models.vector import vectors
+    from models.words import lettering
     return Renderers(lettering.letter, vectors.rasterise)
 
 

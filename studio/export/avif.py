@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from PIL import Image
 
 from models.job import Picture
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.export import About, Format, _meta, _parts
 
 MAX_PX = 36_000_000                                  # the encoder takes about forty times that in memory

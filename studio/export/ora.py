@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.blending import premultiplied, to_uint8
+from models.layers.blending import premultiplied, to_uint8
 from models.job import Picture
-from models.placing import box_of, drawn
-from models.stack import BLENDS, Layer, Node, Placement, Stack
+from models.layers.placing import box_of, drawn
+from models.layers.stack import BLENDS, Layer, Node, Placement, Stack
 from studio.export import About, Format, _parts
 
 MIMETYPE = b"image/openraster"

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.errors import BadInput
 from models.job import Picture
-from models.stack import BLENDS, Stack
+from models.layers.stack import BLENDS, Stack
 from studio.export import About, Format, _parts, formats
 
 MAX_PX = 36_000_000

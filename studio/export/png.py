@@ -17,7 +17,7 @@ from PIL import Image, PngImagePlugin
 
 from models.errors import BadInput
 from models.job import Job, Picture
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.export import About, Format
 
 JOB_CHUNK = b"osJb"

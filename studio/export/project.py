@@ -4,9 +4,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from models.compose import rgba
+from models.layers.compose import rgba
 from models.job import Picture
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.export import About, Format, _parts, png
 
 VERSION = 1

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from models.blending import laid, premultiplied, to_uint8
+from models.layers.blending import laid, premultiplied, to_uint8
 from models.job import Picture
-from models.stack import Layer, Node, Stack
+from models.layers.stack import Layer, Node, Stack
 from studio.export import About, Format, _parts
 
 KEYS = {"normal": b"norm", "multiply": b"mul ", "screen": b"scrn", "overlay": b"over", "darken": b"dark", "lighten": b"lite",

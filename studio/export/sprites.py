@@ -10,7 +10,7 @@ import numpy as np
 
 from models.errors import BadInput
 from models.job import Picture
-from models.stack import Layer, Stack
+from models.layers.stack import Layer, Stack
 from studio.export import About, Format, _parts
 from studio.export._parts import Piece
 

@@ -10,11 +10,12 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from models import lettering, vectors
-from models.compose import rgba
+from models.vector import vectors
+from models.words import lettering
+from models.layers.compose import rgba
 from models.errors import StudioError
 from models.job import Picture
-from models.stack import Layer, Node, Placement, Stack, Text
+from models.layers.stack import Layer, Node, Placement, Stack, Text
 from studio.export import About, Format, _parts
 from studio.export.ora import xml_text
 

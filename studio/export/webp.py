@@ -8,7 +8,7 @@ from PIL import Image
 
 from models.errors import BadInput
 from models.job import Picture
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.export import About, Format, _meta, _parts
 
 MAX_SIDE_PX, MAX_PX = 16_383, 64_000_000             # the side is the format's own limit

@@ -18,7 +18,7 @@ from starlette.requests import Request
 
 from models.errors import BadInput, Cancelled, InUse, StudioError
 from models.job import Extent
-from models.stack import MAX_NAME_CHARS, Layer, Stack, new_id
+from models.layers.stack import MAX_NAME_CHARS, Layer, Stack, new_id
 from studio.layers.pictures import Pictures
 from studio.layers.task import Call, Cancel, Made, Outcome, Progress, Task
 

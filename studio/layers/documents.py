@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import BadInput, InUse, StudioError, UnknownId
-from models.stack import Stack, new_id
+from models.layers.stack import Stack, new_id
 from studio.files import write_whole
 from studio.layers.pictures import PICTURE_ID, Pictures
 

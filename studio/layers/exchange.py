@@ -10,8 +10,8 @@ from typing import Any
 from models.decoding import read_rgba
 from models.errors import BadInput
 from models.job import Extent, Picture
-from models.stack import MAX_SVG_CHARS, Group, Layer, Node, Placement, Stack, new_id
-from models.vectors import rasterise, sanitise, view_box
+from models.layers.stack import MAX_SVG_CHARS, Group, Layer, Node, Placement, Stack, new_id
+from models.vector.vectors import rasterise, sanitise, view_box
 from studio.export import format_of, formats
 from studio.layers.pictures import Pictures
 from studio.opening import open_file

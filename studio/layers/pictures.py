@@ -18,7 +18,7 @@ from PIL import Image
 from models.errors import BadInput, UnknownId
 from models.job import Job, Picture
 from models.pixels import with_alpha
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.export import png
 from studio.files import write_whole
 

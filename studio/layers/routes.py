@@ -18,11 +18,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
-from models.compose import flatten
+from models.layers.compose import flatten
 from models.decoding import MAX_DECODE_PX
 from models.errors import BadInput, StudioError
 from models.job import Extent, Picture
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.api.asked import json_object, nothing, raw, refusal, route
 from studio.layers.calls import Calls
 from studio.layers.documents import MAX_NAME_CHARS, Documents

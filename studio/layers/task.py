@@ -13,7 +13,7 @@ from typing import Any
 import studio.layers.tasks
 from models.errors import BadInput, Cancelled, UnknownId
 from models.job import MAX_PROMPT_CHARS, MAX_SEED, Job, Picture, Result
-from models.stack import Group, Layer, Placement, Stack, Text
+from models.layers.stack import Group, Layer, Placement, Stack, Text
 
 Progress = Callable[[int, int, str], None]
 Cancel = Callable[[], bool]

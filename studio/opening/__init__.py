@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from models.errors import BadInput, StudioError
 from models.job import Job, Picture
-from models.stack import Stack
+from models.layers.stack import Stack
 
 MAX_FILE_BYTES = 512 * 2 ** 20
 MAX_TOTAL_PX = 256_000_000                           # of all layers of one file: 1 GiB of pixels

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.errors import BadInput
 from models.job import MAX_SIDE_PX, Extent, Picture
-from models.stack import MAX_NAME_CHARS, Layer, Placement, new_id
+from models.layers.stack import MAX_NAME_CHARS, Layer, Placement, new_id
 from studio import opening
 
 MAX_NOTES = 12

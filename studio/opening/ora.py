@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 
 from models.errors import BadInput
 from models.decoding import measured, read_rgba
-from models.stack import MAX_DEPTH, MAX_LAYERS, Group, Layer, Node, Stack, new_id
+from models.layers.stack import MAX_DEPTH, MAX_LAYERS, Group, Layer, Node, Stack, new_id
 from studio.export.ora import OPERATORS
 from studio.opening import Opened, Opener
 from studio.opening._room import Room, canvas, named

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from models.errors import BadInput
 from models.decoding import read_rgba
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.export import png
 from studio.opening import Opened, Opener
 from studio.opening._room import Room, canvas

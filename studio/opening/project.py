@@ -6,7 +6,7 @@ import json
 from models.errors import BadInput
 from models.job import Job, Picture
 from models.decoding import measured, read_rgba
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.export import png
 from studio.export.project import PICTURES, STACK, VERSION
 from studio.opening import Opened, Opener

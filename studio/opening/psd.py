@@ -14,7 +14,7 @@ import numpy as np
 
 from models.decoding import CMYK_NOTE, DEEP_NOTE, PROFILE_NOTE
 from models.errors import BadInput
-from models.stack import MAX_LAYERS, Group, Layer, Node, Stack, new_id
+from models.layers.stack import MAX_LAYERS, Group, Layer, Node, Stack, new_id
 from studio.export.psd import KEYS
 from studio.opening import Opened, Opener
 from studio.opening._room import Room, canvas, named

@@ -12,8 +12,8 @@ import gradio as gr
 from models.errors import StudioError
 from models.flows.cutout import methods
 from models.job import Picture, Result
-from models.lettering import fonts
-from models.stack import BLENDS
+from models.words.lettering import fonts
+from models.layers.stack import BLENDS
 from studio.events import Receiver
 from studio.layers.calls import Calls
 from studio.layers.documents import Documents

@@ -4,8 +4,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models.compose import flatten
-from models.stack import BLENDS, Stack
+from models.layers.compose import flatten
+from models.layers.stack import BLENDS, Stack
 from tests.browser.layering import at, bring, composite, disc, drag, names, png, saved, show_layers, stack
 from tests.browser.page import FRAME_TIMEOUT_MS
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import re
 
-from models.vectors import read
+from models.vector.vectors import read
 from tests.browser.layering import at, bring, disc, drag, names, png, show_layers, stack
 from tests.browser.page import FRAME_TIMEOUT_MS
 

@@ -10,9 +10,9 @@ from models.errors import BadInput
 from models.flows._places import places, standing_out
 from models.flows.advert import Brief, advert, drawn, plate
 from models.job import Extent, Job, Picture, Result, Timings
-from models.legible import ENOUGH, best_ink, contrast, edge_energy, worst_contrast
-from models.layout import outside, shared_share
-from models.posters import Poster, boxes_of, layouts, parts_of, settings, terms
+from models.words.legible import ENOUGH, best_ink, contrast, edge_energy, worst_contrast
+from models.words.layout import outside, shared_share
+from models.words.posters import Poster, boxes_of, layouts, parts_of, settings, terms
 from models.spec import EMBEDDED, BaseSpec
 
 LINES = ("Fresh bread", "Baked before you wake up, every single morning", "Try it")

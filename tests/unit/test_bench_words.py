@@ -6,8 +6,8 @@ import numpy as np
 from models.flows.advert import Ad, AdLayer, text_layer
 from models.job import Extent, Picture
 from models.lab.glyphs import vocabulary
-from models.lettering import measure
-from models.stack import Placement, Text
+from models.words.lettering import measure
+from models.layers.stack import Placement, Text
 from studio.bench.words import least_contrast, words_for_tests
 
 

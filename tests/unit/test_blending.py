@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 import pytest
 
-from models import blending
-from models.blending import laid, premultiplied, straight, to_uint8
+from models.layers import blending
+from models.layers.blending import laid, premultiplied, straight, to_uint8
 from models.errors import BadInput
-from models.stack import BLENDS
+from models.layers.stack import BLENDS
 
 
 def lum(c: list[float]) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.compose import flatten
+from models.layers.compose import flatten
 from studio import cli
 from studio.export import format_of
 from studio.opening import open_file

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.blending import laid, premultiplied, to_uint8
-from models.compose import NO_RENDERERS, Renderers, bounds, flatten, out_size, placed, strips
+from models.layers.blending import laid, premultiplied, to_uint8
+from models.layers.compose import NO_RENDERERS, Renderers, bounds, flatten, out_size, placed, strips
 from models.errors import BadInput
 from models.job import Extent, Picture
-from models.placing import Box, drawn
-from models.stack import BLENDS, Group, Layer, Node, Placement, Stack, Text
+from models.layers.placing import Box, drawn
+from models.layers.stack import BLENDS, Group, Layer, Node, Placement, Stack, Text
 
 RNG = np.random.default_rng(7)
 EXTENT = Extent(64, 48)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from models import edges
+from models.layers import edges
 
 SIDE = 96
 Y, X = np.mgrid[:SIDE, :SIDE].astype(np.float32)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.compose import flatten
+from models.layers.compose import flatten
 from models.errors import BadInput, UnknownId
 from models.job import Extent, Job, Picture
-from models.stack import Layer, Placement, Stack
+from models.layers.stack import Layer, Placement, Stack
 from studio.export import _parts, format_of, formats, png, sprites
 from tests.layered import Shelf, blob, noise, plain_stack, rich_stack, seen
 

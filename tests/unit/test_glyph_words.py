@@ -7,10 +7,10 @@ import pytest
 from models.errors import BadInput
 from models.flows.glyph_words import Wanted, better, crisp, glyph_words, laid_out, misread, quoted, ring_change, sign_in
 from models.job import Extent, Job, Picture, Result, Timings
-from models.layout import outside, shared_share
-from models.legible import ENOUGH, contrast
-from models.reading import Line
-from models.signs import asked, room
+from models.words.layout import outside, shared_share
+from models.words.legible import ENOUGH, contrast
+from models.words.reading import Line
+from models.words.signs import asked, room
 
 SIDE = Extent(256, 256)
 SKY = np.full((256, 256, 3), (90, 170, 240), np.uint8)

@@ -10,14 +10,14 @@ import torch
 
 from models.errors import BadInput, Cancelled
 from models.flows.icon import Wish, finish, icons, repaint
-from models.gaps import gap_in, spliced
+from models.vector.gaps import gap_in, spliced
 from models.nets.icons import IconWriter, Shape
-from models.pathtokens import (BACK, CLOSE, CURVE, DONE, END, FILL, FIRST_POINT, GRID, LINE, MASK, MOVE, STATES, STROKE, checked, drawing_of, gapped,
+from models.vector.pathtokens import (BACK, CLOSE, CURVE, DONE, END, FILL, FIRST_POINT, GRID, LINE, MASK, MOVE, STATES, STROKE, checked, drawing_of, gapped,
                                icon_of, read_tokens, told, tokens_of, units_of, with_gap)
 from models.percepts.icons import SPECS, Icons
-from models.vectors import draw, read, write
-from models.writing import LONGEST, Manner
-from models.writing import write as sample
+from models.vector.vectors import draw, read, write
+from models.vector.writing import LONGEST, Manner
+from models.vector.writing import write as sample
 
 BELL = ('<svg viewBox="0 0 24 24"><path fill="none" stroke="#000" stroke-width="2" stroke-linecap="round" '
         'd="M18 8A6 6 0 0 0 6 8c0 7-3 9-3 9h18s-3-2-3-9M13.73 21a2 2 0 0 1-3.46 0M20 2v3"/></svg>')

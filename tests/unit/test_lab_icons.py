@@ -10,7 +10,7 @@ import torch
 from models.lab import icon_scores, icons
 from models.lab.budget import Budget
 from models.lab.icon_sets import IconSet, _save, load, set_icons, split_up, tags_by_words, words_of
-from models.pathtokens import FILL, MASK, STROKE, told
+from models.vector.pathtokens import FILL, MASK, STROKE, told
 
 LINES = {"home-outline": "M3 11L12 3L21 11V21H3Z", "arrow-right": "M4 12H20M14 6L20 12L14 18", "plus": "M12 5V19M5 12H19", "brand-x": "M1 1L9 9",
          "minus": "M5 12H19", "check": "M4 12L10 18L20 6", "clock": "M12 3A9 9 0 1 0 12 21A9 9 0 1 0 12 3zM12 7V12L15 15", "plus-2": "M12 5V19M5 12H19"}

@@ -9,7 +9,7 @@ import pytest
 from models.engine import Engine, open_engine
 from models.errors import BadInput, MissingWeights
 from models.job import Extent, Picture
-from models.stack import Layer, Placement, Stack
+from models.layers.stack import Layer, Placement, Stack
 from studio.layers.task import Call, Outcome, discover_tasks
 from studio.layers.tasks.cutout import around, to_picture, within
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.compose import flatten
+from models.layers.compose import flatten
 from models.engine import Engine, open_engine
 from models.errors import BadInput, Cancelled
 from models.job import Extent, Picture
-from models.stack import Layer, Placement, Stack, new_id
+from models.layers.stack import Layer, Placement, Stack, new_id
 from studio.layers.task import Call, Outcome, discover_tasks
 from studio.layers.tasks._making import box_on, placed_like, working_extent
 from studio.layers.tasks.harmonise import ORIGINAL, SHADOW_OF, on_layer

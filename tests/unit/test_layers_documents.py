@@ -10,7 +10,7 @@ from PIL import Image
 
 from models.errors import BadInput, UnknownId
 from models.job import Extent, Job, Picture
-from models.stack import Layer, Placement, Stack
+from models.layers.stack import Layer, Placement, Stack
 from studio.layers.documents import BIN_S, Documents, Stale
 from studio.layers.pictures import UNUSED_S
 

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from models.errors import BadInput, StudioError
 from models.job import Extent, Job, Picture
-from models.stack import Placement, Stack
+from models.layers.stack import Placement, Stack
 from studio.layers.calls import Calls, sparse
 from studio.layers.documents import Documents
 from studio.layers.exchange import Exchange

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.job import Extent
-from models.layout import LEAST_HEIGHT, anneal, apart, lined_up, outside, reversed_pairs, shared_share, words_energy
+from models.words.layout import LEAST_HEIGHT, anneal, apart, lined_up, outside, reversed_pairs, shared_share, words_energy
 
 SIDE = Extent(256, 256)
 

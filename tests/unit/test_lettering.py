@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from models.errors import BadInput, UnknownId
-from models.lettering import FOLDER, fitted, fonts, letter, measure
-from models.stack import Text
+from models.words.lettering import FOLDER, fitted, fonts, letter, measure
+from models.layers.stack import Text
 
 BOXED = Text("Fresh bread every single morning", "inter-bold", 24, "#10a0f0", "center", width_px=150)
 

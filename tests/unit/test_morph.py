@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from models.errors import BadInput
-from models.morph import between, cubics, cut, knots
-from models.pathdata import parse_path
-from models.vectors import Drawing, Shape, draw, rasterise, read, write
+from models.vector.morph import between, cubics, cut, knots
+from models.vector.pathdata import parse_path
+from models.vector.vectors import Drawing, Shape, draw, rasterise, read, write
 
 HOUSE = read('<svg viewBox="0 0 24 24"><path fill-rule="evenodd" d="M12 2L22 10V22H2V10zM9 14h6v8h-6z"/></svg>')
 MOON = read('<svg viewBox="0 0 48 48"><path fill="#0000ff" d="M20 4A20 20 0 1 0 44 28A16 16 0 0 1 20 4z"/></svg>')

@@ -13,10 +13,10 @@ from PIL import Image
 from psd_tools import PSDImage
 from psd_tools.constants import BlendMode
 
-from models.compose import flatten
+from models.layers.compose import flatten
 from models.errors import BadInput
 from models.job import Extent, Job, Picture
-from models.stack import BLENDS, Layer, Node, Placement, Stack
+from models.layers.stack import BLENDS, Layer, Node, Placement, Stack
 from studio import opening
 from studio.export import format_of
 from studio.opening import open_file

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from models.errors import MissingWeights
-from models.lettering import letter
-from models.reading import Line, distance, overlap, paired, plain, read, readers, recalled
-from models.stack import Text
+from models.words.lettering import letter
+from models.words.reading import Line, distance, overlap, paired, plain, read, readers, recalled
+from models.layers.stack import Text
 
 LINES = (Line("FRESH BREAD", (10, 10, 110, 30), 0.9), Line("every-day", (10, 50, 110, 70), 0.8))
 

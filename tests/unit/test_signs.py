@@ -18,8 +18,8 @@ from models.nets.control import hint
 from models.nets.patches import PatchEncoder
 from models.nets.unet import CONFIG, build_unet
 from models.spec import EMBEDDED
-from models.signs import DARKEST, Sign, asked, board_of, ink_of, outline, room
-from models.stack import Text
+from models.words.signs import DARKEST, Sign, asked, board_of, ink_of, outline, room
+from models.layers.stack import Text
 
 TINY = CONFIG | dict(block_out_channels=[8, 16, 16], attention_head_dim=[1, 1, 1], norm_num_groups=4)
 SIDE = Extent(256, 256)

@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import BadInput, UnknownId
 from models.job import Extent
-from models.stack import BLENDS, MAX_DEPTH, MAX_LAYERS, Group, Layer, Placement, Stack, Text, new_id
+from models.layers.stack import BLENDS, MAX_DEPTH, MAX_LAYERS, Group, Layer, Placement, Stack, Text, new_id
 
 DIGEST = "ab" * 32
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from models.errors import BadInput
-from models.pathdata import parse_path, path_data
-from models.vectors import Drawing, Shape, draw, rasterise, read, recoloured, sanitise, write
+from models.vector.pathdata import parse_path, path_data
+from models.vector.vectors import Drawing, Shape, draw, rasterise, read, recoloured, sanitise, write
 
 BOX = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 24 24">'
 TRICKY = {

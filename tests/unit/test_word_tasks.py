@@ -13,9 +13,9 @@ from models.engine import Engine, open_engine
 from models.errors import BadInput
 from models.job import Extent, Picture
 from models.lab.control import export_control
-from models.lettering import letter
+from models.words.lettering import letter
 from models.nets.control import build, control_config
-from models.stack import Layer, Placement, Stack
+from models.layers.stack import Layer, Placement, Stack
 from studio.layers.task import Call, Outcome, discover_tasks
 
 TASKS = discover_tasks()

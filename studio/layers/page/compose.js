@@ -1,4 +1,4 @@
-// A stack drawn with canvas 2D. The names of blend modes are the same as in CSS and in models/compose.py, but for two.
+// A stack drawn with canvas 2D. The names of blend modes are the same as in CSS and in models/layers/compose.py, but for two.
 import { boundsOf, unitMatrix } from './geometry.js';
 import { isGroup, leavesOf } from './stack.js';
 

@@ -1,4 +1,4 @@
-// A stack of layers as plain frozen values, as models/stack.py writes it: {extent, layers}, bottom to top; a group has layers.
+// A stack of layers as plain frozen values, as models/layers/stack.py writes it: {extent, layers}, bottom to top; a group has layers.
 // Every function returns a new stack; what did not change stays the same object.
 
 export const MOST = 500, DEEPEST = 8;

@@ -3,8 +3,8 @@ from __future__ import annotations
 
 from models.errors import BadInput
 from models.job import Picture
-from models.stack import Layer, Placement
-from models.vectors import rasterise
+from models.layers.stack import Layer, Placement
+from models.vector.vectors import rasterise
 from studio.layers.task import Call, Made
 from studio.layers.tasks import _making as making
 

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from models import compose, pixels
+from models import pixels
+from models.layers import compose
 from models.catalog import Abilities
 from models.flows._planner import flies
 from models.job import Extent, Job, Picture, Result
 from models.spec import BaseSpec
-from models.stack import Layer, Placement, Stack
+from models.layers.stack import Layer, Placement, Stack
 from studio.layers.task import Call, Made
 
 MOST_VARIANTS = 8

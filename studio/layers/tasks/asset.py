@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from models.flows.asset import Wanted, asset, suited, trimmed
 from models.job import MAX_SEED, Result
-from models.stack import Layer
+from models.layers.stack import Layer
 from studio.layers.task import Call, Made, Outcome, Task
 from studio.layers.tasks import _making as making
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from models.flows._canvas import together
 from models.flows.behind import Behind, behind, paint_place, suited
 from models.job import Picture, Result, Timings
-from models.stack import Layer
+from models.layers.stack import Layer
 from studio.layers.task import Call, Outcome, Task
 from studio.layers.tasks import _making as making
 

@@ -5,13 +5,13 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from models import edges
+from models.layers import edges
 from models.errors import BadInput
 from models.flows.asset import trimmed
 from models.flows.cutout import MAX_STROKES, NET, Cut, Stroke, cut_out
 from models.job import Extent, Picture
 from models.pixels import resize
-from models.stack import Layer, Placement
+from models.layers.stack import Layer, Placement
 from studio.layers.task import Call, Made, Outcome, Task
 
 QUICK_PX = 512                                       # a preview is no larger: its answer comes while the hand is still there

@@ -12,7 +12,7 @@ from models.flows._canvas import Box
 from models.flows._cutout import box_of
 from models.flows.harmonise import Harmonised, Harmony, Layered, harmonise, lit
 from models.job import Extent, Picture
-from models.stack import Layer, Placement
+from models.layers.stack import Layer, Placement
 from studio.layers.task import Call, Made, Outcome, Task
 from studio.layers.tasks import _making as making
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from models.errors import BadInput
 from models.flows.icon import MODES, Drawings, Wish, finish, icons, repaint
-from models.vectors import read, recoloured, write
+from models.vector.vectors import read, recoloured, write
 from studio.layers.task import Call, Outcome, Task
 from studio.layers.tasks import _making as making
 from studio.layers.tasks._drawn import made, new_place, svg_of

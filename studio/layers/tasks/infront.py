@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from models.flows.asset import trimmed
 from models.flows.infront import InFront, infront, suited
-from models.stack import Layer, Placement
+from models.layers.stack import Layer, Placement
 from studio.layers.task import Call, Made, Outcome, Task
 from studio.layers.tasks import _making as making
 from studio.layers.tasks.asset import wanted_of

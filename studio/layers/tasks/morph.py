@@ -2,9 +2,9 @@
 from __future__ import annotations
 
 from models.errors import BadInput
-from models.morph import between
-from models.stack import Placement
-from models.vectors import read, write
+from models.vector.morph import between
+from models.layers.stack import Placement
+from models.vector.vectors import read, write
 from studio.layers.task import Call, Made, Outcome, Task
 from studio.layers.tasks._drawn import made, svg_of
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from models.flows._planner import Plan, plan, reads_as
 from models.flows.behind import suited as suited_behind
 from models.flows.layered_scene import LayeredScene, Painted, layered_scene
-from models.stack import Stack
+from models.layers.stack import Stack
 from studio.layers.task import Call, Made, Outcome, Task
 from studio.layers.tasks import _making as making
 from studio.layers.tasks.asset import wanted_of

@@ -5,8 +5,8 @@ import math
 from dataclasses import fields
 
 from models.job import Picture
-from models.lettering import Block, fonts, letter, measure
-from models.stack import ALIGNS, MAX_WORDS_CHARS, Layer, Placement, Text
+from models.words.lettering import Block, fonts, letter, measure
+from models.layers.stack import ALIGNS, MAX_WORDS_CHARS, Layer, Placement, Text
 from studio.layers.task import Call, Made, Outcome, Task
 
 OF_CANVAS = 0.12                                     # size of new words, of the canvas's shorter side

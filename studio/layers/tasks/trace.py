@@ -1,7 +1,7 @@
 """A layer's picture as paths."""
 from __future__ import annotations
 
-from models.tracing import MOST_COLOURS, trace
+from models.vector.tracing import MOST_COLOURS, trace
 from studio.layers.task import Call, Outcome, Task
 from studio.layers.tasks._drawn import made
 

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 from models.errors import BadInput
-from models.stack import MAX_SVG_CHARS
-from models.vectors import read, sanitise, write
+from models.layers.stack import MAX_SVG_CHARS
+from models.vector.vectors import read, sanitise, write
 from studio.layers.task import Call, Outcome, Task
 from studio.layers.tasks import _making as making
 from studio.layers.tasks._drawn import made, new_place, svg_of

@@ -6,14 +6,14 @@ from functools import partial
 
 import numpy as np
 
-from models import reading
+from models.words import reading
 from models.errors import BadInput
 from models.flows._canvas import grown
 from models.flows.glyph_words import FREE_PX, Wanted, crisp, glyph_words, sign_in
 from models.job import Extent, Picture
-from models.lettering import fonts, letter, measure
-from models.signs import Sign, room
-from models.stack import Placement
+from models.words.lettering import fonts, letter, measure
+from models.words.signs import Sign, room
+from models.layers.stack import Placement
 from studio.layers.task import Call, Made, Outcome, Task
 from studio.layers.tasks import _making as making
 

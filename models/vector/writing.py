@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.errors import BadInput, Cancelled
 from models.nets.icons import Cache, IconWriter
-from models.pathtokens import END, FIRST_POINT, GRID, STROKE, Pen, allowed
+from models.vector.pathtokens import END, FIRST_POINT, GRID, STROKE, Pen, allowed
 
 LONGEST = 128                                        # tokens of one icon; the writer saw 64 and fewer, with a gap up to 130
 

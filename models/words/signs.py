@@ -16,8 +16,8 @@ import numpy as np
 
 from models.errors import BadInput
 from models.job import Extent
-from models.lettering import letter, measure, rgb_of
-from models.stack import Text
+from models.words.lettering import letter, measure, rgb_of
+from models.layers.stack import Text
 
 DARKEST = 40                                         # of 255
 PAD = 0.35                                           # from the letters to the board's edge, as a share of their height

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from models.blending import bounded, premultiplied
-from models.stack import Placement
+from models.layers.blending import bounded, premultiplied
+from models.layers.stack import Placement
 
 NEAR_PX = 1e-4                                       # closer than this to a whole pixel is on it
 TILE_PX = 1024                                       # a turned tile of this side shows a bounded part of the picture

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.errors import BadInput
-from models.pathdata import Path
-from models.vectors import Drawing, Shape
+from models.vector.pathdata import Path
+from models.vector.vectors import Drawing, Shape
 
 GRID = 96
 PAD, END, MOVE, LINE, CURVE, CLOSE, MASK, BACK, FILL, STROKE = range(10)

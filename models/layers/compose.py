@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from models.blending import laid, to_uint8
+from models.layers.blending import laid, to_uint8
 from models.errors import BadInput, StudioError
 from models.job import Extent, Picture
-from models.placing import Box, box_of, drawn
-from models.stack import Layer, Node, Placement, Stack, Text
+from models.layers.placing import Box, box_of, drawn
+from models.layers.stack import Layer, Node, Placement, Stack, Text
 
 MAX_OUT_SIDE_PX, MAX_OUT_PX = 16_384, 150_000_000    # 12,000 x 12,000 fits
 STRIP_PX = 300_000                                   # 5 MB a float buffer: what a processor keeps near

@@ -15,7 +15,7 @@ from PIL import Image
 from models.errors import BadInput
 from models.job import Extent, Picture
 from models.pixels import resize, with_alpha
-from models.vectors import Drawing, Shape, read, write
+from models.vector.vectors import Drawing, Shape, read, write
 
 WORKING_PX = 768                                     # the longer side at which borders are followed
 SAMPLES = 20_000

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from models.errors import BadInput
-from models.pathtokens import CLOSE, DONE, MOVE, Icon, Unit, checked, told, tokens_of, units_of, with_gap
+from models.vector.pathtokens import CLOSE, DONE, MOVE, Icon, Unit, checked, told, tokens_of, units_of, with_gap
 
 SLACK = 4                                            # cells that something new may leave its box by
 

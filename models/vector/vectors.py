@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from models.errors import BadInput
-from models.pathdata import Path, moved, parse_path, path_data
+from models.vector.pathdata import Path, moved, parse_path, path_data
 
 MAX_SVG_CHARS = 4_000_000
 MAX_ELEMENTS = 20_000

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import ImageColor
 
 from models.errors import BadInput
-from models.pathdata import Path
-from models.vectors import Drawing, Shape
+from models.vector.pathdata import Path
+from models.vector.vectors import Drawing, Shape
 
 SAMPLES = 32                                         # points along a path by which starts are compared
 MAX_PATHS = 400

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from models.errors import BadInput, UnknownId
-from models.stack import Text
+from models.layers.stack import Text
 from models.weights import ASSETS
 
 FOLDER = ASSETS / "fonts"

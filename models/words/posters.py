@@ -14,9 +14,9 @@ from functools import lru_cache
 import numpy as np
 
 from models.job import Extent
-from models.layout import anneal, outside, shared_share
-from models.lettering import measure
-from models.stack import Text
+from models.words.layout import anneal, outside, shared_share
+from models.words.lettering import measure
+from models.layers.stack import Text
 
 UNIT_PX = 100.0                                      # type is measured once at this size
 MARGIN, GAP = 0.06, 0.045                            # of the shorter side: to the edge; between texts
