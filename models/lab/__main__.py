@@ -6,11 +6,11 @@ import sys
 from dataclasses import replace
 
 from models.errors import StudioError
-from models.lab.recipes import RECIPES, find_recipe, settings_from
+from models.lab.recipes import find_recipe, recipes, settings_from
 
 
 def main(argv: list[str]) -> int:
-    about = "\n".join(f"  {name:10} {run.__doc__.strip().splitlines()[0]}" for name, run in RECIPES.items())
+    about = "\n".join(f"  {name:10} {run.__doc__.strip().splitlines()[0]}" for name, run in recipes().items())
     parser = argparse.ArgumentParser("python -m models.lab", description="Recipes:\n" + about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe")
     parser.add_argument("settings", nargs="*", metavar="key=value")

@@ -4,7 +4,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 import numpy as np
@@ -181,13 +184,6 @@ def pair_scores(s: Settings) -> None:
     print(run_pair_scores(Painter(device=s.on), LatentSet(s.data, "test_pair", ("plain",)), f"`{s.command}`", min(s.n, 96)))
 
 
-def crops(s: Settings) -> None:
-    """Ask a small judge what crops show that `python3 launch.py bench layers` wrote: pack=FOLDER (layer-crops of the cache folder)."""
-    from models.lab.crop_scores import run_crop_scores
-    from models.lab.drawings import read_drawings
-    print(run_crop_scores(Path(s.pack), *read_drawings(s.data), f"`{s.command}`", s.on))
-
-
 def unic_scores(s: Settings) -> None:
     """Measure the UNIC adapter and write its part of assets/SCORES.md."""
     from models.lab.latents import LatentSet
@@ -243,12 +239,6 @@ def glyphs(s: Settings) -> None:
                 Budget(s.minutes, s.updates or None), Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
 
 
-def fonts(s: Settings) -> None:
-    """Fetch the fonts that ship and put them into assets/fonts."""
-    from models.lab.fonts import make_fonts
-    print(f"{len(make_fonts(s.data / 'packages'))} fonts")
-
-
 def image_prompt(s: Settings) -> None:
     """Train the image prompt with its encoder and put it into assets/adapters."""
     from models.lab.image_prompt import make_image_prompt
@@ -289,16 +279,6 @@ def layered_codes(s: Settings) -> None:
                        CodesConfig(whole=s.partial == "no"), start, s.updates)
 
 
-def icons(s: Settings) -> None:
-    """Train the icon writer on path tokens, put it into assets/vectors and measure it (--minutes 0: only measure; judge=no: do not)."""
-    from models.lab.icon_scores import run_icon_scores
-    from models.lab.icons import make_icons
-    if s.minutes > 0:
-        make_icons(s.data, Budget(s.minutes), s.out, s.command, s.start == "shipped")
-    if s.judge == "yes":
-        print(run_icon_scores(s.data, f"`{s.command}`", min(s.n, 60)))
-
-
 def unic(s: Settings) -> None:
     """Train the adapter that does with a picture what a sentence says (UNIC) and put it into assets/adapters."""
     from models.lab.latents import LatentSet
@@ -324,36 +304,6 @@ def rgba(s: Settings) -> None:
               s.command, s.on)
 
 
-def matting(s: Settings) -> None:
-    """Train the matting net (Cut out) and put it into assets/percepts."""
-    from models.lab.drawings import read_drawings
-    from models.lab.matting import make_matting
-    from models.weights import ASSETS
-    path = Path(s.out) if s.out else ASSETS / "percepts" / "matting.safetensors"
-    make_matting(read_drawings(s.data), Budget(s.minutes), path, s.command)
-
-
-def retrieval(s: Settings) -> None:
-    """Train Find by sketch (--minutes for the tower), compare and score it, and build the index that ships."""
-    from models.lab.drawings import read_drawings
-    from models.lab.retrieval import run_retrieval
-    print(run_retrieval(read_drawings(s.data), s.data, s.minutes, f"`{s.command}`"))
-    bundle(s)
-
-
-def bundle(s: Settings) -> None:
-    """Paint and index the pictures that ship with Find by sketch: after every training of the student or of the retrieval tower."""
-    from functools import partial
-
-    from models.lab.bundle import recognisable, run_bundle
-    from models.lab.drawings import read_drawings
-    from models.lab.export import EMBEDDED
-    from models.lab.painter import Painter
-    drawings = read_drawings(s.data)
-    count = run_bundle(drawings[0], Painter(device=s.on).paint, partial(recognisable, *drawings), EMBEDDED / "student.safetensors")
-    print(f"{count} pictures in the index")
-
-
 def embedded(s: Settings) -> None:
     """Everything, resumable: data, decoder (12 % of the minutes), teacher (58 %), student (30 %), scores."""
     data(s)
@@ -365,14 +315,21 @@ def embedded(s: Settings) -> None:
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
     f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, pair_scores, unic_scores,
-                            crops, sheet, style, scribble, glyphs, fonts, image_prompt, unicon, unic, layered_codes, icons, rgba, matting,
-                            retrieval, bundle, embedded)}
+                            sheet, style, scribble, glyphs, image_prompt, unicon, unic, layered_codes, rgba, embedded)}
+
+
+@cache
+def recipes() -> dict[str, Callable[[Settings], None]]:
+    """RECIPES of this file, and of every recipes_*.py beside it."""
+    from models import lab
+    others = [import_module(f"models.lab.{info.name}") for info in iter_modules(lab.__path__) if info.name.startswith("recipes_")]
+    return RECIPES | {f.__name__: f for other in others for f in other.RECIPES}
 
 
 def find_recipe(name: str) -> Callable[[Settings], None]:
-    if name not in RECIPES:
-        raise UnknownId(f'There is no recipe "{name}".', f"Known: {', '.join(RECIPES)}.")
-    return RECIPES[name]
+    if name not in recipes():
+        raise UnknownId(f'There is no recipe "{name}".', f"Known: {', '.join(recipes())}.")
+    return recipes()[name]
 
 
 def _sheet(s: Settings, weights: dict[str, torch.Tensor], number: int, steps: int) -> None:
