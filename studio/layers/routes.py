@@ -84,7 +84,7 @@ class Routes:
 
     def cover(self, request: Request, asked: None) -> Response:
         """A small WebP of the whole, alpha kept."""
-        stack = self.documents.read(request.path_params["id"]).stack
+        stack = self.documents.read(request.path_params["id"]).content
         scale = min(1.0, COVER_PX / max(stack.extent.width, stack.extent.height))
         out = io.BytesIO()
         Image.fromarray(flatten(stack, self.pictures, scale)).save(out, "WEBP", quality=85, method=2)

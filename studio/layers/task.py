@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import studio.layers.tasks
-from models.errors import BadInput, Cancelled, UnknownId
-from models.job import MAX_PROMPT_CHARS, MAX_SEED, Job, Picture, Result
+from models.errors import BadInput, UnknownId
+from models.job import Job, Picture
 from models.layers.stack import Group, Layer, Placement, Stack, Text
-
-Progress = Callable[[int, int, str], None]
-Cancel = Callable[[], bool]
+from studio.workbench.asking import Asking, Cancel, Progress
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Call:
+class Call(Asking):
     """What a task gets. `base`: id of the model that is chosen in the tab. `pictures`: RGBA of every layer by its digest. `asked`: JSON
     from the panel; read it through the methods, which refuse what cannot be used by name. `progress(done, total, what)` shows a bar."""
     engine: Any
@@ -63,52 +61,7 @@ class Call:
     asked: dict[str, Any]
     progress: Progress = lambda done, total, what: None
     cancelled: Cancel = lambda: False
-
-    def check(self) -> None:
-        """Raises Cancelled when nobody waits for the outcome any more."""
-        if self.cancelled():
-            raise Cancelled()
-
-    def render(self, job: Job) -> Result:
-        """The engine's render, cancelled with the call; its own steps show as progress only where the task shows none."""
-        return self.engine.render(job, cancel=self.cancelled, session="layers")
-
-    def text(self, name: str, default: str = "", most: int = MAX_PROMPT_CHARS) -> str:
-        """Words without spaces around them."""
-        value = self.asked.get(name, default)
-        if not isinstance(value, str) or len(value) > most or "\0" in value:
-            raise BadInput(f'"{name}" must be text of at most {most:,} characters.')
-        return value.strip()
-
-    def words(self, name: str = "words") -> str:
-        """Text that must be there."""
-        if not (value := self.text(name)):
-            raise BadInput("There are no words yet.", "Say what to make.")
-        return value
-
-    def number(self, name: str, default: float, low: float, high: float) -> float:
-        value = self.asked.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-            raise BadInput(f'"{name}" must be a number from {low:g} to {high:g}, not {str(value)[:40]}.')
-        return float(value)
-
-    def whole(self, name: str, default: int, low: int = 0, high: int = MAX_SEED) -> int:
-        value = self.asked.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise BadInput(f'"{name}" must be a whole number from {low:,} to {high:,}, not {str(value)[:40]}.')
-        return value
-
-    def flag(self, name: str, default: bool = False) -> bool:
-        value = self.asked.get(name, default)
-        if not isinstance(value, bool):
-            raise BadInput(f'"{name}" is true or false.')
-        return value
-
-    def choice(self, name: str, default: str, known: tuple[str, ...]) -> str:
-        value = self.asked.get(name, default)
-        if value not in known:
-            raise BadInput(f'There is no {name} "{str(value)[:40]}".', f"Known: {', '.join(known)}.")
-        return value
+    session = "layers"
 
     def layer(self, name: str = "layer") -> Layer:
         """The layer whose id is asked for under `name`."""

@@ -23,6 +23,7 @@ from studio.layers.routes import PAGE_DIR, Routes, limits
 from studio.layers.task import discover_tasks
 from studio.tab import Tab, TabContext
 from studio.tabs.live import QUIET, minting, open_hub, refined
+from studio.workbench.routes import page_mount
 
 STYLE_LINK = '<link rel="stylesheet" href="studio/layers/page/layers.css">'
 LOAD_JS = """
@@ -46,6 +47,7 @@ def build(ctx: TabContext) -> None:
     exchange = Exchange(documents.pictures)
     tasks = discover_tasks()
     ctx.routes.extend(Routes(documents, calls, tasks, exchange, hub, lambda: config(catalog, base, tasks, exchange)).routes())
+    ctx.routes.append(page_mount())
     ctx.closers.append(calls.close)
     gr.HTML(html_template=(PAGE_DIR / "page.html").read_text(encoding="utf-8"), js_on_load=LOAD_JS, head=STYLE_LINK,
             server_functions=[minting(hub)], apply_default_css=False, elem_id="os-layers")

@@ -1,30 +1,30 @@
 // The document is kept at the studio a moment after every change, and in this browser until the studio has said that it has it.
 const SOON_MS = 400;
 const RETRY_MS = [1000, 15_000];
-const KEPT = 'onestroke.layers.unsaved.';
 
 export class Saving {
-  /** ask(path, body, method); on: {state(state, words), stale(error), gone()}. States: saved, saving, waiting. */
-  constructor(ask, on) {
-    Object.assign(this, { ask, on, document: null, wish: null, running: false, retry: RETRY_MS[0] });
+  /** ask(path, body, method); on: {state(state, words), stale(error), gone()}. States: saved, saving, waiting. field: what the document's
+   * content is called; room: where this browser keeps it meanwhile. */
+  constructor(ask, on, { field = 'stack', room = 'onestroke.layers.unsaved.' } = {}) {
+    Object.assign(this, { ask, on, field, room, document: null, wish: null, running: false, retry: RETRY_MS[0] });
     addEventListener('pagehide', () => { if (this.wish) this.send(true).catch(() => {}); });
     addEventListener('online', () => this.again());
   }
 
-  /** Another document: {id, name, revision, stack}. What this browser had not got through is brought back: the values to go on with, or null. */
+  /** Another document: {id, name, revision, and its content}. What this browser had not got through is brought back: the values to go on with, or null. */
   begin(document) {
     this.document = { id: document.id, revision: document.revision };
     [this.wish, this.retry] = [null, RETRY_MS[0]];
     clearTimeout(this.timer);
-    const kept = readKept(document.id);
+    const kept = readKept(this.room + document.id);
     this.state('saved');
-    return kept && kept.revision === document.revision && JSON.stringify(kept.stack) !== JSON.stringify(document.stack) ? kept : null;
+    return kept && kept.revision === document.revision && JSON.stringify(kept[this.field]) !== JSON.stringify(document[this.field]) ? kept : null;
   }
 
   get clean() { return !this.wish && !this.running; }
 
-  change(name, stack) {
-    this.wish = { name, stack };
+  change(name, content) {
+    this.wish = { name, [this.field]: content };
     this.state('saving');
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.flush(), SOON_MS);
@@ -36,7 +36,7 @@ export class Saving {
   keep() {
     if (!this.wish) return;
     try {
-      localStorage.setItem(KEPT + this.document.id, JSON.stringify({ ...this.wish, revision: this.document.revision }));
+      localStorage.setItem(this.room + this.document.id, JSON.stringify({ ...this.wish, revision: this.document.revision }));
     } catch { /* full or forbidden: the studio is the keeper anyway */ }
   }
 
@@ -64,7 +64,7 @@ export class Saving {
   done() {
     this.wish = null;
     clearTimeout(this.keeper);
-    localStorage.removeItem(KEPT + this.document.id);
+    localStorage.removeItem(this.room + this.document.id);
     this.state('saved');
   }
 
@@ -92,16 +92,16 @@ export class Saving {
   }
 
   forget() {
-    if (this.document) localStorage.removeItem(KEPT + this.document.id);
+    if (this.document) localStorage.removeItem(this.room + this.document.id);
     this.wish = null;
   }
 
   state(state, words = { saved: 'Saved', saving: 'Saving …' }[state]) { this.on.state(state, words); }
 }
 
-function readKept(id) {
+function readKept(place) {
   try {
-    return JSON.parse(localStorage.getItem(KEPT + id));
+    return JSON.parse(localStorage.getItem(place));
   } catch {
     return null;
   }
