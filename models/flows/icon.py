@@ -14,9 +14,9 @@ from typing import Any
 from models.contracts import Cancel, Progress, ignore_progress, never_cancel
 from models.errors import BadInput, Cancelled
 from models.job import MAX_SEED
-from models.vector.gaps import gap_in, spliced, stays
-from models.vector.pathtokens import BACK, END, FILL, GRID, SHEET, STROKE, Icon, drawing_of, icon_of, read_tokens, tokens_of, with_gap
-from models.vector.vectors import draw, read, write
+from models.vector.gaps import ROUNDING, changes, filled, gap_in
+from models.vector.pathtokens import BACK, END, FILL, SHEET, STROKE, Icon, drawing_of, icon_of, read_tokens, tokens_of
+from models.vector.vectors import Drawing, draw, read, write
 from models.vector.writing import Manner
 
 Borrow = Callable[[str, Callable[[Any], Any]], Any]  # Engine.borrow
@@ -70,37 +70,50 @@ class Drawings:
 
 @dataclass(frozen=True)
 class _Order:
-    """One thing to write: what is given, how it ends, and what makes an icon of what was written; `fits` may refuse one."""
+    """One thing to write: what is given, how it ends, and what makes a drawing of what was written, or raises BadInput."""
     given: Sequence[int]
     ends_with: int
-    icon: Callable[[tuple[int, ...]], Icon]
-    fits: Callable[[Icon], bool] = lambda icon: True
+    drawing: Callable[[tuple[int, ...]], Drawing]
+    digits: int = 2
 
 
 def icons(borrow: Borrow, wish: Wish, count: int = 8, seed: int = 0, progress: Progress = ignore_progress, cancel: Cancel = never_cancel) -> Drawings:
     """`count` icons for words; the same seed, the same icons. Raises BadInput without words, Cancelled."""
-    return _written(borrow, wish, _Order([MODES[wish.mode]], END, read_tokens), count, seed, progress, cancel)
+    return _written(borrow, wish, _Order([MODES[wish.mode]], END, lambda tokens: drawing_of(read_tokens(tokens), wish.colour)), count, seed, progress, cancel)
 
 
 def finish(borrow: Borrow, svg: str, wish: Wish, count: int = 4, seed: int = 0, progress: Progress = ignore_progress,
            cancel: Cancel = never_cancel) -> Drawings:
     """Icons that begin with what `svg` draws, which stays as it is, rounded to the grid."""
     begun = icon_of(read(svg))
-    return _written(borrow, wish, _Order(tokens_of(begun)[:-1], END, read_tokens, lambda icon: len(icon.units) > len(begun.units)),
+    return _written(borrow, wish, _Order(tokens_of(begun)[:-1], END, lambda tokens: drawing_of(_more(read_tokens(tokens), begun), wish.colour)),
                     count, seed, progress, cancel)
+
+
+def _more(icon: Icon, begun: Icon) -> Icon:
+    if len(icon.units) <= len(begun.units):
+        raise BadInput("Nothing was added.")
+    return icon
 
 
 def repaint(borrow: Borrow, svg: str, region: Region, wish: Wish, count: int = 4, seed: int = 0, progress: Progress = ignore_progress,
             cancel: Cancel = never_cancel) -> Drawings:
-    """The icon with what lies in `region` written anew. Sub-paths inside it are replaced; of one that only passes through, the pieces
-    inside, from the corner before to the corner after. Where there is nothing, something is added. All other pieces stay."""
-    icon = icon_of(read(svg))
-    box = tuple(side * GRID for side in region)
+    """The drawing with what lies in `region` written anew, in its own colours. The sub-paths inside are replaced; or, where that is more,
+    what one path draws there, from where it enters the region to where it leaves it. Where there is nothing, something is added. Outside
+    nothing changes."""
     if not (0 <= region[0] < region[2] <= 1 and 0 <= region[1] < region[3] <= 1):
         raise BadInput("The region lies outside the icon.", "Draw a box over a part of it.")
-    start, stop = gap_in(icon, box)
-    order = _Order(with_gap(icon, start, stop), BACK, lambda tokens: spliced(icon, start, stop, tokens), lambda new: stays(new, icon, start, stop, box))
-    return _written(borrow, wish, order, count, seed, progress, cancel)
+    drawing = read(svg)
+    gap = gap_in(drawing, region)
+    return _written(borrow, wish, _Order(gap.given, BACK, lambda tokens: _kept(filled(gap, tokens), drawing, region), 4), count, seed, progress, cancel)
+
+
+def _kept(new: Drawing, old: Drawing, region: Region) -> Drawing:
+    """The new one, unless it looks the same, or ink left the region, as the long corners of sharp lines can."""
+    within, outside = changes(new, old, region)
+    if outside > ROUNDING or within <= ROUNDING:
+        raise BadInput("The new part leaves its region, or is what was there.")
+    return new
 
 
 def _written(borrow: Borrow, wish: Wish, order: _Order, count: int, seed: int, progress: Progress, cancel: Cancel) -> Drawings:
@@ -115,9 +128,9 @@ def _written(borrow: Borrow, wish: Wish, order: _Order, count: int, seed: int, p
         rows = borrow(PERCEPT, lambda percept: _batch(percept, wish, order, seeds, cancel))
         tried += count
         for row, own in zip(rows, seeds, strict=True):
-            if icon := _icon(row, order):
+            if drawing := _drawing(row, order):
                 valid += 1
-                found.setdefault(row.tokens, (row.fit, Drawn(write(drawing_of(icon, wish.colour)), own)))
+                found.setdefault(row.tokens, (row.fit, Drawn(write(drawing, order.digits), own)))
         if len(found) >= wanted or (tried >= wanted and len(found) >= count):
             break
         if cancel():
@@ -135,13 +148,13 @@ def _batch(percept: Any, wish: Wish, order: _Order, seeds: Sequence[int], cancel
     return percept.write(text, order.given, seeds, manner, order.ends_with, cancel)
 
 
-def _icon(row: Any, order: _Order) -> Icon | None:
-    """The icon of what was written, None when it is not valid."""
+def _drawing(row: Any, order: _Order) -> Drawing | None:
+    """What was written as a drawing, None when it is not valid."""
     try:
-        icon = order.icon(row.tokens) if row.ended else None
+        drawing = order.drawing(row.tokens) if row.ended else None
     except BadInput:
         return None
-    return icon if icon and order.fits(icon) and (draw(drawing_of(icon), 48) > 127).mean() > VISIBLE else None
+    return drawing if drawing and (draw(drawing, 48) > 127).mean() > VISIBLE else None
 
 
 def region_of(points: Sequence[float]) -> Region:

@@ -58,33 +58,51 @@ class Icon:
 
 # From drawings
 
-def icon_of(drawing: Drawing) -> Icon:
-    """A drawing on the grid. Raises BadInput when it is partly filled and partly stroked, or when nothing of it remains."""
-    filled = [s for s in drawing.shapes if s.fill != "none" and s.stroke == "none"]
-    stroked = [s for s in drawing.shapes if s.stroke != "none" and s.fill == "none"]
+def painted(drawing: Drawing) -> tuple[int, tuple[int, ...]]:
+    """(FILL or STROKE, which shapes are painted). Raises BadInput when it is partly filled and partly stroked."""
+    filled = [i for i, s in enumerate(drawing.shapes) if s.fill != "none" and s.stroke == "none"]
+    stroked = [i for i, s in enumerate(drawing.shapes) if s.stroke != "none" and s.fill == "none"]
     if bool(filled) == bool(stroked) or len(filled) + len(stroked) < sum(s.fill != "none" or s.stroke != "none" for s in drawing.shapes):
         raise BadInput("This drawing is not all filled or all stroked.", "Split it in two.")
-    mode, scale = FILL if filled else STROKE, GRID / max(drawing.width, drawing.height)
+    return (FILL, tuple(filled)) if filled else (STROKE, tuple(stroked))
+
+
+def to_grid(drawing: Drawing) -> np.ndarray:
+    """The affine [2, 3] that brings a drawing's units to cells, centred."""
+    scale = GRID / max(drawing.width, drawing.height)
     shift = (GRID - scale * np.array([drawing.width, drawing.height])) / 2
-    paths = [path for shape in filled or stroked for path in shape.paths]
-    rows = [row for path in paths if (row := _on_grid(path, scale, shift, mode == FILL))]
-    rows.sort(key=lambda row: -_extent(row[0]))
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+def icon_of(drawing: Drawing) -> Icon:
+    """A drawing on the grid. Raises BadInput when it is partly filled and partly stroked, or when nothing of it remains."""
+    mode, shapes = painted(drawing)
+    matrix = to_grid(drawing)
+    rows = [row for i in shapes for path in drawing.shapes[i].paths if (row := row_of(path, matrix, mode))]
+    rows.sort(key=lambda row: -extent(row))
     if not rows:
         raise BadInput("Nothing of this drawing is large enough for the grid.")
-    return Icon(mode, tuple(unit for row in rows for unit in _units(*row) if unit.command != CLOSE or mode == STROKE))
+    return Icon(mode, tuple(unit for row in rows for unit in row))
+
+
+def row_of(path: Path, matrix: np.ndarray, mode: int) -> tuple[Unit, ...]:
+    """A path as units in its one way of being written; none when it vanishes on the grid."""
+    row = _on_grid(path, matrix, mode == FILL)
+    return tuple(unit for unit in _units(*row) if unit.command != CLOSE or mode == STROKE) if row else ()
+
+
+def extent(row: Sequence[Unit]) -> float:
+    """The area of what a sub-path's points span, in cells."""
+    width, height = np.ptp(np.array([p for unit in row for p in unit.points]), axis=0)
+    return float((width + 1) * (height + 1))
 
 
 Row = tuple[list[np.ndarray], bool]                  # pieces as int [2 or 4, 2] with the point each starts at; closed
 
 
-def _on_grid(path: Path, scale: float, shift: np.ndarray, filled: bool) -> Row | None:
+def _on_grid(path: Path, matrix: np.ndarray, filled: bool) -> Row | None:
     """A path's pieces in whole cells without those that vanished; None when nothing remains."""
-    pieces = []
-    for _, points in path.pieces():
-        cells = np.clip(np.round(points * scale + shift), 0, GRID - 1).astype(int)
-        if (cells == cells[0]).all():
-            continue
-        pieces.append(cells[[0, -1]] if len(cells) == 4 and _is_straight(cells) else cells)
+    pieces = [cells for _, points in path.pieces() if (cells := rounded(points @ matrix[:, :2].T + matrix[:, 2])) is not None]
     if not pieces:
         return None
     closed = path.closed or filled or bool((pieces[0][0] == pieces[-1][-1]).all() and len(pieces) > 1)
@@ -92,6 +110,14 @@ def _on_grid(path: Path, scale: float, shift: np.ndarray, filled: bool) -> Row |
         pieces.append(np.stack([pieces[-1][-1], pieces[0][0]]))
     pieces = _merged([p for p in pieces if (p != p[0]).any()])
     return (_turned(pieces) if closed else _from_upper_end(pieces), closed)
+
+
+def rounded(piece: np.ndarray) -> np.ndarray | None:
+    """A piece in whole cells, straight when a handle says nothing there; None when it vanishes."""
+    cells = np.clip(np.round(piece), 0, GRID - 1).astype(int)
+    if (cells == cells[0]).all():
+        return None
+    return cells[[0, -1]] if len(cells) == 4 and _is_straight(cells) else cells
 
 
 def _is_straight(cells: np.ndarray) -> bool:
@@ -130,12 +156,6 @@ def _turned(pieces: list[np.ndarray]) -> list[np.ndarray]:
 def _from_upper_end(pieces: list[np.ndarray]) -> list[np.ndarray]:
     start, end = pieces[0][0], pieces[-1][-1]
     return pieces if (start[1], start[0]) <= (end[1], end[0]) else [p[::-1] for p in reversed(pieces)]
-
-
-def _extent(pieces: list[np.ndarray]) -> float:
-    points = np.concatenate(pieces)
-    width, height = points.max(0) - points.min(0)
-    return float((width + 1) * (height + 1))
 
 
 def _units(pieces: list[np.ndarray], closed: bool) -> Iterator[Unit]:

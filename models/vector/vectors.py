@@ -320,9 +320,9 @@ def rasterise(svg: str, width: int, height: int) -> np.ndarray:
     return _drawn(ET.tostring(root, encoding="unicode"))
 
 
-def draw(drawing: Drawing, side_px: int) -> np.ndarray:
+def draw(drawing: Drawing, side_px: int, digits: int = 2) -> np.ndarray:
     """Coverage of a drawing on a square sheet, uint8 [side_px, side_px]; no checks, for many of our own."""
-    return np.ascontiguousarray(_drawn(write(drawing).replace("<svg ", f'<svg width="{side_px}" height="{side_px}" ', 1))[..., 3])
+    return np.ascontiguousarray(_drawn(write(drawing, digits).replace("<svg ", f'<svg width="{side_px}" height="{side_px}" ', 1))[..., 3])
 
 
 def _drawn(svg: str) -> np.ndarray:

@@ -10,9 +10,10 @@ import torch
 
 from models.errors import BadInput, Cancelled
 from models.flows.icon import Wish, finish, icons, repaint
-from models.vector.gaps import gap_in, spliced
+from models.vector.borders import at, length, pieces_of, runs_of
+from models.vector.gaps import ROUNDING, changes, filled, gap_in
 from models.nets.icons import IconWriter, Shape
-from models.vector.pathtokens import (BACK, CLOSE, CURVE, DONE, END, FILL, FIRST_POINT, GRID, LINE, MASK, MOVE, STATES, STROKE, checked, drawing_of, gapped,
+from models.vector.pathtokens import (BACK, CLOSE, CURVE, DONE, END, FILL, FIRST_POINT, GRID, LINE, MASK, MOVE, STATES, STROKE, drawing_of, gapped,
                                icon_of, read_tokens, told, tokens_of, units_of, with_gap)
 from models.percepts.icons import SPECS, Icons
 from models.vector.vectors import draw, read, write
@@ -186,37 +187,91 @@ def test_going_on_keeps_the_beginning(borrow) -> None:
 
 
 def test_what_lies_in_a_region_is_found() -> None:
-    icon = icon_of(read(BELL))
+    bell, icon = read(BELL), icon_of(read(BELL))
     paths = icon.sub_paths()
     start = len(paths[0])
-    assert gap_in(icon, (0, 0, GRID, GRID)) == (0, len(icon.units))
-    assert gap_in(icon, (36, 80, 60, 95)) == (start, start + len(paths[1]))           # the clapper, whole
-    low, high = gap_in(icon, (0, 56, 30, 76))                                         # a corner of the bell
-    assert 0 < low < high < start
-    assert gap_in(icon, (0, 0, 8, 8)) == (len(icon.units),) * 2
+    gap = gap_in(bell, (0, 0, 1, 1))
+    assert (gap.start, gap.stop) == (0, len(icon.units)) and gap.icon == icon
+    gap = gap_in(bell, (0.35, 0.8, 0.65, 1))
+    assert gap.hole is None and (gap.start, gap.stop) == (start, start + len(paths[1]))       # the clapper, whole
+    corner = gap_in(bell, (0, 0.55, 0.35, 0.8))                                               # a corner of the bell
+    assert corner.hole and 0 < corner.start < corner.stop and corner.hole.ends is not None
+    empty = gap_in(bell, (0, 0, 0.15, 0.15))
+    assert (empty.start, empty.stop) == (len(icon.units),) * 2 and empty.icon == icon
 
 
-def test_a_region_drawn_anew_leaves_the_rest(borrow) -> None:
-    region = (0.3, 0.8, 0.7, 1.0)
-    before = draw(drawing_of(icon_of(read(BELL))), 96).astype(int)
-    found = repaint(borrow, BELL, region, Wish("bell", top_p=1.0), count=8)
+def test_pieces_are_cut_where_they_cross_the_border() -> None:
+    """A circle of cubics: its parts together are as long as it, and turn by turn inside and outside."""
+    ring = read('<svg viewBox="0 0 96 96"><circle cx="48" cy="48" r="30"/></svg>').shapes[0].paths[0]
+    pieces, box = pieces_of(ring, np.eye(2, 3), True), (40, 0, 96, 50)
+    runs = runs_of(pieces, box)
+    assert [within for within, _ in runs] in ([False, True], [True, False], [True, False, True], [False, True, False])
+    assert sum(length(run) for _, run in runs) == pytest.approx(length(pieces), rel=1e-3)
+    for within, run in runs:
+        middles = np.array([at(piece, t) for piece in run for t in (0.2, 0.5, 0.8)])
+        assert all((40 <= x <= 96 and 0 <= y <= 50) == within for x, y in middles)
+        assert np.allclose(np.hypot(*(middles - 48).T), 30, atol=0.02)
+    for (_, a), (_, b) in zip(runs, runs[1:]):
+        assert np.allclose(a[-1][-1], b[0][0])
+
+
+GLASSES = '<svg viewBox="0 0 24 24"><path d="M2 8h20v2c0 5-3 8-6 8s-4-3-4-5-4 5-6 5-4-3-4-8zM5 10v2h4v-2z" fill="#c02" fill-rule="evenodd"/></svg>'
+THIN = ('<svg viewBox="0 0 48 24"><g fill="none" stroke="#123456" stroke-linejoin="round" stroke-linecap="round">'
+        '<path d="M3 20C9 2 20 2 24 12S40 22 45 4"/></g></svg>')
+ROUND = BELL.replace("stroke-linecap", 'stroke-linejoin="round" stroke-linecap')
+REGIONS = [(0.3, 0.5, 0.7, 1.0), (0.0, 0.0, 0.5, 0.55), (0.4, 0.2, 0.9, 0.6), (0.25, 0.0, 1.0, 1.0), (0.0, 0.55, 0.35, 0.8)]
+
+
+@pytest.mark.parametrize(("svg", "region"), [(BELL, REGIONS[0]), (GLASSES, REGIONS[2])])
+def test_outside_a_region_drawn_anew_nothing_changes(borrow, svg: str, region: tuple[float, ...]) -> None:
+    """Whatever an untrained writer puts into the gap; and something does change inside."""
+    before = read(svg)
+    found = repaint(borrow, svg, region, Wish("bell", top_p=1.0, colour="#00ff00"), count=3)
     assert found.tried > 0
     for one in found.icons:
-        change = abs(draw(read(one.svg), 96).astype(int) - before)
-        change[int(0.8 * 96) - 9:, int(0.3 * 96) - 9:int(0.7 * 96) + 9] = 0
-        assert change.max() <= 2
+        after = read(one.svg)
+        assert changes(after, before, region)[1] <= ROUNDING < changes(after, before, region)[0]
+        assert {s.fill for s in after.shapes} | {s.stroke for s in after.shapes} == {s.fill for s in before.shapes} | {s.stroke for s in before.shapes}
 
 
-def test_a_piece_put_into_a_path_ends_where_the_old_one_did() -> None:
-    icon = icon_of(read(BELL))
-    start, stop = gap_in(icon, (0, 56, 30, 76))
-    given = with_gap(icon, start, stop)
-    at = FIRST_POINT + 5 + 70 * GRID
-    new = spliced(icon, start, stop, [*given, LINE, at, at + 3, BACK])
-    assert new.units[start + 1].points == icon.units[stop - 1].points[-1:] and new.units[start + 2:] == icon.units[stop:]
-    with pytest.raises(BadInput):
-        spliced(icon, start, stop, [*given, MOVE, at, LINE, at + 3, BACK])
-    assert spliced(icon, 0, 0, [*with_gap(icon, 0, 0), BACK]) == checked(icon)
+@pytest.mark.parametrize("svg", [ROUND, HOME, GLASSES, THIN])
+@pytest.mark.parametrize("region", REGIONS)
+def test_whatever_is_written_into_a_gap_stays_in_it(svg: str, region: tuple[float, ...]) -> None:
+    """Random points: outside the region nothing changes, and a path that is only passed through stays one path."""
+    rng, before, taken = np.random.default_rng(0), read(svg), 0
+    gap = gap_in(before, region)
+    token = lambda x, y: FIRST_POINT + x + y * GRID
+    low, high = np.array([gap.box[:2], gap.box[2:]]).astype(int) + [[-3], [4]]
+    for _ in range(12):
+        first, *rest = [token(int(x), int(y)) for x, y in np.clip(rng.integers(low, high, (5, 2)), 0, GRID - 1)]
+        head = [] if gap.hole else [MOVE, rest.pop()]
+        try:
+            new = filled(gap, [*gap.given, *head, LINE, first, CURVE, *rest[:3], BACK])
+        except BadInput:
+            continue
+        taken += 1
+        assert changes(new, before, region)[1] <= ROUNDING
+        assert not gap.hole or len(new.shapes[0].paths) == len(before.shapes[0].paths)
+    assert taken > 5
+
+
+def test_fillings_that_leave_the_region_or_the_path_are_refused() -> None:
+    gap, token = gap_in(read(ROUND), REGIONS[4]), lambda x, y: FIRST_POINT + x + y * GRID
+    for bad in ([MOVE, token(10, 60), LINE, token(20, 70)], [LINE, token(90, 60)], [LINE, token(10, 60), CLOSE]):
+        with pytest.raises(BadInput):
+            filled(gap, [*gap.given, *bad, BACK])
+
+
+def test_a_gap_left_empty_is_a_straight_line_between_its_ends() -> None:
+    gap = gap_in(read(HOME), (0.0, 0.0, 1.0, 0.3))
+    new = filled(gap, [*gap.given, BACK])
+    assert changes(new, read(HOME), (0.0, 0.0, 1.0, 0.3))[1] <= ROUNDING
+    assert draw(new, 96)[:27].max() < 64 < draw(read(HOME), 96)[:27].max(), "the roof is cut off level"
+
+
+def test_a_region_without_room_for_a_line_is_refused(borrow) -> None:
+    with pytest.raises(BadInput, match="too small"):
+        repaint(borrow, BELL, (0.5, 0.5, 0.55, 0.6), Wish("bell"))
 
 
 def test_regions_outside_are_refused(borrow) -> None:

@@ -28,14 +28,13 @@ def run(call: Call) -> Outcome:
         found = repaint(call.engine.borrow, svg_of(old), _region(call), wish, count, seed, call.progress, call.cancelled)
     if not found.icons:
         raise BadInput("None of the drawings came to an end.", "Try another seed, other words, or another region.")
-    return Outcome(notes=_notes(found, count), proposals=tuple(_proposal(call, words, one.svg, one.seed, old) for one in found.icons))
+    drawn = [(write(recoloured(read(one.svg), _colour(old.svg))) if what == "finish" else one.svg, one.seed) for one in found.icons]
+    return Outcome(notes=_notes(found, count), proposals=tuple(_proposal(call, words, svg, own_seed, old) for svg, own_seed in drawn))
 
 
 def _proposal(call: Call, words: str, svg: str, seed: int, old: object) -> Outcome:
     place = old.place if old else new_place(call)
     kept = {key: call.asked[key] for key in ("mode", "manner", "top_p", "guidance", "colour", "other", "blend") if key in call.asked}
-    if old:
-        svg = write(recoloured(read(svg), _colour(old.svg)))
     source = {"task": "icon", "asked": {**kept, "words": words, "seed": seed, "variants": 1}}
     return Outcome((made(making.named(words), svg, place, source, old),), (old.id,) if old else ())
 
