@@ -83,6 +83,26 @@ def decoder(s: Settings) -> None:
     export_autoencoder(encoder.cpu(), net.cpu(), config.widths, recipe)
 
 
+def crisp(s: Settings) -> None:
+    """Teach the shipped decoder to finish what the student leaves soft, and export it (out=FOLDER: elsewhere)."""
+    from models.lab.autoencoder import quality
+    from models.lab.crisp import CrispConfig, estimates, train_crisp
+    from models.lab.drawings import read_drawings
+    from models.lab.export import EMBEDDED, export_autoencoder
+    from models.lab.mixtures import held_out_pictures
+    from models.lab.painter import Painter
+    drawings, painter, config = read_drawings(s.data), Painter(), CrispConfig()
+    widths = tuple(stage[0].first.out_channels for stage in painter.decoder.stages)
+    held_out = held_out_pictures(*drawings)
+    before = quality(painter.decoder, painter.encoder, held_out)
+    known = estimates(painter.net("student"), painter.encoder, painter.text, *drawings, config)
+    budget = Budget(s.minutes)
+    net = train_crisp(painter.decoder, painter.encoder, known, budget, config)
+    psnr = [round(before, 2), round(quality(net, painter.encoder, held_out), 2)]
+    recipe = {"command": s.command, "config": str(config), "updates": budget.updates, "held_out_psnr_db_before_and_after": psnr}
+    print(export_autoencoder(painter.encoder, net, widths, recipe, Path(s.out) if s.out else EMBEDDED), psnr)
+
+
 def teacher(s: Settings) -> None:
     """Train the diffusion teacher, with a contact sheet at every checkpoint, and export it."""
     from models.lab.export import export_unet
@@ -314,7 +334,7 @@ def embedded(s: Settings) -> None:
 
 
 RECIPES: dict[str, Callable[[Settings], None]] = {
-    f.__name__: f for f in (data, decoder, teacher, distil, scores, adapter_scores, sketch_scores, pair_scores, unic_scores,
+    f.__name__: f for f in (data, decoder, crisp, teacher, distil, scores, adapter_scores, sketch_scores, pair_scores, unic_scores,
                             sheet, style, scribble, glyphs, image_prompt, unicon, unic, layered_codes, rgba, embedded)}
 
 
