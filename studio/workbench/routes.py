@@ -9,11 +9,12 @@ import mimetypes
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route
@@ -30,6 +31,7 @@ from studio.layers.exchange import Exchange
 from studio.workbench.documents import MAX_NAME_CHARS, Documents, Kind
 from studio.workbench.history import History, Step, about, check, check_step, told
 from studio.workbench.running import Line, Runner
+from studio.workbench.select import selected
 from studio.workbench.task import Call, Task, task_of
 
 PAGE_DIR = Path(__file__).with_name("page")
@@ -78,7 +80,7 @@ class Routes:
             route(f"{at}/document/{{id}}", self.remove, "DELETE", nothing), route(f"{at}/document/{{id}}/restore", self.restore, "POST", nothing),
             route(f"{at}/document/{{id}}/cover", self.cover),
             route(f"{at}/picture", self.upload, "POST", raw(MAX_FILE_BYTES)), route(f"{at}/picture/{{id}}", self.picture),
-            route(f"{at}/keep", self.keep, "POST", obj), route(f"{at}/export/{{format}}", self.export, "POST", obj),
+            route(f"{at}/select", self.select, "POST", obj), route(f"{at}/keep", self.keep, "POST", obj), route(f"{at}/export/{{format}}", self.export, "POST", obj),
             Route(f"{at}/task/{{id}}", self.task, methods=["POST"]),
             *(route(f"{at}/{path}", answer, "POST", obj) for path, answer in self.own.items())]
 
@@ -130,6 +132,13 @@ class Routes:
             raise BadInput("side is a number of pixels.")
         path = self.pictures.preview(id, int(side)) if side else self.pictures.path(id)
         return FileResponse(path, media_type=mimetypes.guess_type(path.name)[0], headers=FOR_EVER)
+
+    def select(self, request: Request, asked: dict[str, Any]) -> dict[str, Any]:
+        """picture, x, y, how ("thing" or "colour") -> {"mask": id}."""
+        if asked.get("picture") not in self.pictures:
+            raise BadInput("That picture is not here any more.", "Load it again.")
+        mask = selected(partial(self.engine.look, session=self.name), self.pictures[asked["picture"]], asked)
+        return {"mask": self.pictures.put(Picture.from_array(np.repeat(mask.array, 3, 2)))}
 
     # ---- a step as a file, and in the library
 

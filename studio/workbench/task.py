@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 
 from models.errors import BadInput, UnknownId
@@ -62,8 +63,8 @@ class Call(Asking):
         return self.pictures[id]
 
     def mask(self, name: str = "mask") -> Picture | None:
-        """The mask asked for under `name`, one channel, 255 = may change; None without one."""
-        return mask_from(self.pictures, self.text(name)) if self.text(name) else None
+        """The mask asked for under `name`, one channel of the step's size, 255 = may change; None without one."""
+        return mask_from(self.pictures, self.text(name), Extent(self.step.width, self.step.height)) if self.text(name) else None
 
     def keep(self, picture: Picture, job: Job | None = None) -> dict[str, Any]:
         """Keep a picture of any channels; {"picture": id, "width", "height"}. `job`: only one that makes this very picture."""
@@ -126,10 +127,12 @@ def plain(picture: Picture) -> Picture:
     return picture
 
 
-def mask_from(pictures: Mapping[str, Picture], id: str) -> Picture:
-    """A kept mask as one channel: what is white and opaque is 255."""
+def mask_from(pictures: Mapping[str, Picture], id: str, extent: Extent | None = None) -> Picture:
+    """A kept mask as one channel, 255 where it is white and opaque; of a page's own, which may be smaller, at the size it is meant for."""
     if id not in pictures:
         raise BadInput("That mask is not here any more.", "Draw it again.")
     array = pictures[id].array.astype(np.uint16)
-    grey = array[..., 0] if array.shape[2] < 4 else (array[..., 0] * array[..., 3] + 127) // 255
-    return Picture.from_array(grey.astype(np.uint8))
+    grey = ((array[..., 0] * array[..., 3] + 127) // 255).astype(np.uint8)
+    if extent and grey.shape != (extent.height, extent.width):
+        grey = cv2.resize(grey, (extent.width, extent.height), interpolation=cv2.INTER_LINEAR)
+    return Picture.from_array(grey)

@@ -4,6 +4,7 @@ import { boundsOf } from './geometry.js';
 import { History } from './history.js';
 import { Images } from './images.js';
 import { Live } from './live.js';
+import { outline } from './proofing.js';
 import { Saving } from './saving.js';
 import { Select } from './select.js';
 import * as server from './server.js';
@@ -13,7 +14,7 @@ import { View } from './view.js';
 export class Desk {
   /** element: of the tab; mint(): a token of the live socket; tell(text, kind, action): the notice. */
   constructor({ element, mint, tell, config }) {
-    Object.assign(this, { element, mint, tell, config, selection: [], heard: new Map(), shown_: null, tools: [], base: config.base, name: '', id: null });
+    Object.assign(this, { element, mint, tell, config, selection: [], heard: new Map(), shown_: null, tools: [], marks: [], base: config.base, name: '', id: null });
     this.history = new History(empty(1024, 1024));
     this.images = new Images(server.pictureURL, (id) => { this.view.later(); this.tellAll('pictures', id); });
     this.saving = new Saving(server.ask, { state: (state, words) => this.tellAll('saved', { state, words }), stale: (error) => this.tellAll('stale', error), gone: (error) => this.tellAll('gone', error) });
@@ -21,7 +22,7 @@ export class Desk {
     this.view = new View(element.querySelector('.ol-stage'), this.images, {
       zoom: (zoom) => this.tellAll('zoom', zoom), pointer: (kind, x, y, e) => this.point(kind, x, y, e), cursor: () => this.cursor(),
     });
-    this.view.overlay = (ink, view) => { this.chooser.overlay(ink, view); this.held?.overlay?.(ink, view); };
+    this.view.overlay = (ink, view) => { this.chooser.overlay(ink, view); outline(ink, view, this.marks); this.held?.overlay?.(ink, view); };
     this.view.show(this.stack);
   }
 
@@ -53,6 +54,7 @@ export class Desk {
     this.release();
     this.history.reset(freeze(stack));
     this.view.fitted = true;
+    this.mark([]);
     this.view.show(this.stack);
     this.view.fit();
     for (const what of ['document', 'stack', 'selection']) this.tellAll(what);
@@ -80,6 +82,7 @@ export class Desk {
 
   settled(chosen = false) {
     const before = this.selection.length;
+    this.mark([]);
     this.selection = this.selection.filter((id) => find(this.stack, id));
     this.view.show(this.stack);
     this.saving.change(this.name, this.stack);
@@ -97,6 +100,14 @@ export class Desk {
     this.selection = this.history.now.selection.length ? this.history.now.selection : this.selection;
     this.settled(true);
     this.tell(`${words}: ${what.label.toLowerCase()}`, 'brief');
+  }
+
+  /** Outlines places, [{words, said, box, layer}], until the document changes. */
+  mark(marks) {
+    if (!marks.length && !this.marks.length) return;
+    this.marks = marks;
+    this.view.later();
+    this.tellAll('marks', marks);
   }
 
   preview(stack) {
@@ -197,6 +208,7 @@ export class Desk {
       const body = { document: this.stack, base: this.base, asked: { layers: [...this.selection], ...asked } }, outcome = await server.task(taskId, body, { onProgress, signal });
       if (outcome.notes.length) this.tell(outcome.notes.join(' '), 'info');
       if (apply && outcome.layers.length) this.apply(outcome, label ?? this.config.tasks.find((task) => task.id === taskId)?.title ?? 'Make');
+      this.mark(outcome.marks);
       return freeze(outcome);
     } catch (error) {
       if (error.name !== 'AbortError') this.error(error.message);
@@ -204,17 +216,18 @@ export class Desk {
     }
   }
 
-  /** One for one when there are as many as they replace: then the new ones have the old ones' ids and places in the stack. */
-  apply({ layers, replaces, group, bottom = false }, label = 'Make') {
+  /** One for one when there are as many as they replace: then the new ones have the old ones' ids and places in the stack. then(stack): what
+   *  else changes in the same step. */
+  apply({ layers, replaces, group, bottom = false }, label = 'Make', then = (stack) => stack) {
     const gone = replaces.filter((id) => find(this.stack, id));
     if (!group && gone.length && gone.length === layers.length) {
       const by = new Map(gone.map((id, i) => [id, layers[i]]));
-      this.change(label, (stack) => edit(stack, gone, (old) => ({ ...by.get(old.id), id: old.id, visible: old.visible, locked: old.locked ?? false })), { select: gone });
+      this.change(label, (stack) => then(edit(stack, gone, (old) => ({ ...by.get(old.id), id: old.id, visible: old.visible, locked: old.locked ?? false }))), { select: gone });
       return;
     }
     const rest = remove(this.stack, gone), named = layers.map((layer) => ({ ...layer, name: freeName(rest, layer.name) }));
     const nodes = group ? [groupOf(freeName(rest, group), layers)] : named, ids = nodes.map((node) => node.id);
-    this.change(label, (stack) => remove(insert(stack, nodes, gone.length ? above(stack, highest(stack, gone)) : bottom ? { at: 0 } : this.above), gone), { select: ids });
+    this.change(label, (stack) => then(remove(insert(stack, nodes, gone.length ? above(stack, highest(stack, gone)) : bottom ? { at: 0 } : this.above), gone)), { select: ids });
   }
 
   live(heard) { return new Live(this, this.mint, heard); }

@@ -1,7 +1,7 @@
 // What the panels that paint have in common: style, seed and steps, and painting a layer again in its place.
 import { el, busy } from './dom.js';
 
-const newSeed = () => Math.floor(Math.random() * 2 ** 31);
+export const newSeed = () => Math.floor(Math.random() * 2 ** 31);
 const AGAIN = ['asset', 'infront', 'behind'];
 
 /** A labelled slider; returns {field, value()}. `say` turns the number into what is shown. */

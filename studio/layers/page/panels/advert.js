@@ -1,6 +1,8 @@
 // A product's cut-out and a few lines of words -> laid out advertisements, whose words stay text layers.
 import { el, busy } from '../dom.js';
 import { chips, settings } from '../making.js';
+import { proofing } from '../proofing.js';
+import { edit } from '../stack.js';
 
 const SIZES = [['canvas', 'This canvas'], ['square', '1080 × 1080'], ['portrait', '1080 × 1350'], ['story', '1080 × 1920'], ['wide', '1920 × 1080'], ['banner', '1200 × 628']];
 const SHOT_PX = 300;
@@ -34,10 +36,8 @@ export default {
     desk.on('stack', look);
     desk.on('selection', () => { const [layer, ...more] = desk.selected(); if (layer && !more.length && !layer.layers && !layer.text) product.value = layer.id; });
     function take(outcome) {
-      const [width, height] = outcome.layers[0].source.extent, now = desk.stack.extent;
-      if (now.width !== width || now.height !== height) desk.change('Size for the ad', (stack) => ({ ...stack, extent: { width, height } }));
-      desk.apply(outcome, 'Ad');
-      desk.change('Hide the loose product', (stack) => ({ ...stack, layers: stack.layers.map((layer) => (layer.id === product.value ? { ...layer, visible: false } : layer)) }));
+      const [width, height] = outcome.layers[0].source.extent, hidden = product.value;
+      desk.apply(outcome, 'Ad', (stack) => ({ ...edit(stack, [hidden], () => ({ visible: false })), extent: { width, height } }));
       desk.note('Every part is a layer of its own. What the canvas held before lies below.');
     }
     first.addEventListener('click', async () => {
@@ -50,7 +50,7 @@ export default {
     root.append(el('p.ol-note', {}, 'First a layout, then a calm place behind it, then type. Words stay text layers; the product stays as it is.'),
       el('.ol-row', {}, el('label.ol-field', {}, 'Product', product), el('label.ol-field', {}, 'Logo', logo)),
       el('label.ol-field', {}, 'Words, one line each: headline first', lines), el('.ol-field', {}, 'Size', size.box),
-      el('details', {}, el('summary', {}, 'More'), el('label.ol-field', {}, 'What is it?', said), el('label.ol-field', {}, 'Where is it?', place), el('label.ol-field.is-line', {}, 'Proposals', count), ...given.parts), first, shots);
+      el('details', {}, el('summary', {}, 'More'), el('label.ol-field', {}, 'What is it?', said), el('label.ol-field', {}, 'Where is it?', place), el('label.ol-field.is-line', {}, 'Proposals', count), ...given.parts), first, shots, ...proofing(desk, root).parts);
     look();
   },
 };

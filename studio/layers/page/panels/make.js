@@ -1,12 +1,13 @@
 // Words -> a layer with a transparent background: alone, for what is on the canvas, or with a background of its own.
 import { el, busy } from '../dom.js';
+import { boundsOf } from '../geometry.js';
 import { again, chips, proposals, settings } from '../making.js';
 
 const MODES = {
   asset: { title: 'Thing', task: 'asset', say: 'One thing with a transparent background. It appears on the canvas while you type.', words: 'What is it?', hint: 'a red apple', first: 'Make it' },
   infront: { title: 'For this background', task: 'infront', say: 'One thing that belongs in front of what is on the canvas. With a layer chosen it goes into its place.', words: 'What is it?', hint: 'a small boat', first: 'Put it there' },
   behind: { title: 'Behind this', task: 'behind', say: 'A background for what is on the canvas, which stays as it is. An old background is replaced.', words: 'Where is it?', hint: 'on a beach', first: 'Paint behind' },
-  both: { title: 'Both', task: 'both', say: 'A thing and a background around it, as two layers.', words: 'What is it?', hint: 'a red car', first: 'Make both' },
+  both: { title: 'Both', task: 'both', say: 'A thing and a background around it, as two layers. With something chosen the thing goes where that is.', words: 'What is it?', hint: 'a red car', first: 'Make both' },
 };
 const ROUTES = [['native', 'Alpha of the model'], ['cut', 'Painted, then cut out']];
 
@@ -41,9 +42,17 @@ export default {
       const out = { words: words.value, ...given.asked() }, chosen = desk.selected();
       if (mode.value() !== 'behind') Object.assign(out, { whole: whole.checked, alpha: route.value() });
       if (mode.value() === 'asset') out.variants = Math.max(1, Math.min(8, Math.floor(Number(variants.value)) || 1));
-      if (mode.value() === 'both') out.place = place.value;
+      if (mode.value() === 'both') Object.assign(out, { place: place.value, ...chosenBox() });
       if (mode.value() === 'infront' && chosen.length === 1 && !chosen[0].layers) out.layer = chosen[0].id;
       return out;
+    }
+    /** Where the chosen things are, {box} on the canvas; nothing when they fill it, as a background does. */
+    function chosenBox() {
+      const { width, height } = desk.stack.extent, fills = ({ place: p }) => p.width * p.height > 0.9 * width * height;
+      const bounds = boundsOf(desk.leaves().filter((leaf) => !fills(leaf)).map((leaf) => leaf.place));
+      if (!bounds) return {};
+      const [left, top, right, bottom] = [Math.max(0, bounds.left), Math.max(0, bounds.top), Math.min(width, bounds.right), Math.min(height, bounds.bottom)];
+      return right - left < 8 || bottom - top < 8 ? {} : { box: { x: left, y: top, width: right - left, height: bottom - top } };
     }
     async function make() {
       live?.close();

@@ -1,6 +1,7 @@
 // Words: text layers that stay text, and words painted into the picture.
 import { el, busy } from '../dom.js';
-import { slider } from '../making.js';
+import { newSeed, slider } from '../making.js';
+import { proofing } from '../proofing.js';
 
 const ALIGNS = [['left', 'Left'], ['center', 'Middle'], ['right', 'Right']];
 const LATER_MS = 250;
@@ -64,12 +65,14 @@ function painting(desk, root, text) {
   const board = el('input', { type: 'checkbox', checked: true }), check = el('input', { type: 'checkbox' });
   const paint = el('button.os-btn', { type: 'button' }, 'Paint them'), place = el('button.os-btn', { type: 'button', title: 'Then draw a box for one word' }, 'Paint into a box');
   const asked = (box) => ({ words: text.asked().words, font: text.asked().font, board: board.checked, proofread: check.checked, crisp: crisp.value(), ...(box ? { box } : {}) });
-  const go = (button, box) => busy(button, root, (how) => desk.run('words', asked(box), { ...how, label: 'Paint words' }));
+  const again = (mark, button) => busy(button, root, (how) => desk.run('words', { ...asked(mark.box), words: mark.words, seed: newSeed() }, { ...how, label: `Paint ${mark.words} again` }));
+  const reader = proofing(desk, root, again);
+  const go = async (button, box) => { if (await busy(button, root, (how) => desk.run('words', asked(box), { ...how, label: 'Paint words' })) && check.checked) reader.read(); };
   paint.addEventListener('click', () => go(paint));
   place.addEventListener('click', () => { desk.note('Draw the box for the word.'); drag(desk, (box) => go(place, box)); });
-  return el('details', {}, el('summary', {}, 'Paint into the picture'),
+  return [...reader.parts, el('details', {}, el('summary', {}, 'Paint into the picture'),
     el('p.ol-note', {}, 'The model paints the words as signs onto what is on the canvas: short words, large letters. An experiment; a text layer is always legible.'),
-    el('label.ol-field.is-line', {}, board, 'On boards'), el('label.ol-field.is-line', {}, check, 'Proofread: read it, paint misread words again'), crisp.field, el('.ol-row', {}, paint, place));
+    el('label.ol-field.is-line', {}, board, 'On boards'), el('label.ol-field.is-line', {}, check, 'Proofread: read them, paint misread ones again, outline what stays wrong'), crisp.field, el('.ol-row', {}, paint, place))];
 }
 
 export default {
@@ -101,7 +104,7 @@ export default {
     }
     desk.on('selection', () => { shown = null; look(); });
     desk.on('stack', look);
-    root.append(...text.parts, say, add, into, painting(desk, root, text));
+    root.append(...text.parts, say, add, into, ...painting(desk, root, text));
     look();
   },
 };
