@@ -13,4 +13,24 @@ def judge_towers(s: Settings) -> None:
     print(make_judges(s.data, *read_drawings(s.data), s.minutes, s.command, Path(s.out) if s.out else SHIPPED))
 
 
-RECIPES = (judge_towers,)
+def style_transfer(s: Settings) -> None:
+    """Train reference-picture style transfer beside the student and put it into assets/adapters."""
+    from models.lab.budget import Budget
+    from models.lab.drawings import read_drawings
+    from models.lab.judges import SHIPPED, read_judge
+    from models.lab.painter import Painter
+    from models.lab.parallel import join
+    from models.lab.style_pairs import HELD, Pairs, silhouettes
+    from models.lab.style_transfer import Teachers, make_style
+    from models.weights import ASSETS
+    join()
+    painter, (items, rgba), judge = Painter(device=s.on), read_drawings(s.data), read_judge(SHIPPED).to(s.on)
+    small, unseen = silhouettes(rgba, s.data / "silhouettes.npy"), ("test_concept", "test_pair")
+    pairs = Pairs(items, rgba, small), Pairs(items, rgba, small, unseen), Pairs(items, rgba, small, unseen, (HELD,))
+    shipped = ASSETS / "adapters" / "style-transfer.safetensors"
+    painter.decoder.requires_grad_(False)
+    make_style(painter.net(s.base), pairs, Teachers(painter.encoder, painter.decoder, judge), Budget(s.minutes, s.updates or None),
+               Path(s.out) if s.out else shipped, s.command, s.on, start=shipped if s.start == "shipped" else None)
+
+
+RECIPES = (judge_towers, style_transfer)
