@@ -20,7 +20,7 @@ from models.flows._unknown import MOST_FEATHER_PX, Canvas, Hand, depth_of, paint
 from models.job import MAX_SIDE_PX, Extent, Job, Picture, Result
 from models.layers.edges import pad_rgb
 
-__all__ = ["Hand", "Margins", "check", "check_mask", "inpaint", "outpaint", "suited"]
+__all__ = ["Hand", "Margins", "check", "check_canvas", "check_mask", "check_picture", "inpaint", "outpaint", "suited"]
 LEAST_PX = 8
 MOST_TIMES = 16.0                                    # as large in one go: a quarter of each side is known then
 MOST_RATIO = 8.0                                     # of a canvas's sides
@@ -75,7 +75,7 @@ class Margins:
 
 def check(picture: Picture, margins: Margins, feather_px: int = 8) -> None:
     """Raises BadInput with its cure for what cannot be extended."""
-    _check_picture(picture)
+    check_picture(picture)
     if not 0 <= feather_px <= MOST_FEATHER_PX:
         raise BadInput(f"A seam of {feather_px} px is outside 0..{MOST_FEATHER_PX} px.")
     if margins == Margins():
@@ -93,7 +93,8 @@ def check_canvas(width: int, height: int) -> None:
         raise BadInput(f"A canvas of {width}x{height} px is too narrow: one side may be {MOST_RATIO:.0f} times the other.", "Extend the shorter side too.")
 
 
-def _check_picture(picture: Picture) -> None:
+def check_picture(picture: Picture) -> None:
+    """Raises BadInput for what holds too little to go on from."""
     if min(picture.width, picture.height) < LEAST_PX:
         raise BadInput(f"This picture is {picture.width}x{picture.height} px: too little to go on from.", f"Use one of at least {LEAST_PX} px a side.")
     if picture.channels == 4 and picture.array[..., 3].max() == 0:
@@ -145,7 +146,7 @@ def with_picture(whole: np.ndarray, picture: Picture, here: tuple[slice, slice])
 
 def check_mask(picture: Picture, mask: Picture) -> None:
     """Raises BadInput with its cure for a mask that cannot be painted."""
-    _check_picture(picture)
+    check_picture(picture)
     if (mask.width, mask.height) != (picture.width, picture.height):
         raise BadInput(f"The mask has {mask.width}x{mask.height} px, the picture {picture.width}x{picture.height}.")
     marked = mask.array[..., 0] >= MARKED
