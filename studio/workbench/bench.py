@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -49,15 +49,15 @@ class Part:
     tasks: ModuleType
     lead: str = "Drop a picture here,<br>paste one, or press Open"
     own: Mapping[str, Answer] | None = None
-    more: Mapping[str, Any] | None = None
+    more: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None
 
 
 def open_bench(ctx: TabContext, part: Part) -> Routes:
     """Call it in a tab's build."""
     folder = Path(__file__).parents[1] / part.name / "page"
-    works = works_at(ctx.library.folder / "workbench")
+    works = works_of(ctx)
     tasks = discover_tasks(part.tasks)
-    routes = Routes(part.name, works, tasks, ctx, lambda: config(ctx.engine.catalog, routes.base, tasks, folder) | dict(part.more or {}), part.own)
+    routes = Routes(part.name, works, tasks, ctx, lambda: config(ctx.engine.catalog, routes.base, tasks, folder) | told(part.more), part.own)
     ctx.routes.extend([*routes.routes(), page_mount(), Mount(f"/studio/{part.name}/page", StaticFiles(directory=folder))])
     ctx.closers.append(routes.runner.close)
     html = (PAGE_DIR / "page.html").read_text(encoding="utf-8").replace("<!--title-->", part.title).replace("<!--lead-->", part.lead)
@@ -69,6 +69,16 @@ def open_bench(ctx: TabContext, part: Part) -> Routes:
     ctx.handoff.when_complete(lambda: wire_sends(stage, routes, ctx, part.name))
     threading.Thread(target=_sweep, args=(works,), name=f"{part.name}-sweep", daemon=True).start()
     return routes
+
+
+def told(more: Any) -> dict[str, Any]:
+    """What a page is told besides, as it is now."""
+    return dict((more() if callable(more) else more) or {})
+
+
+def works_of(ctx: TabContext) -> Documents:
+    """The documents that all workbench tabs share."""
+    return works_at(ctx.library.folder / "workbench")
 
 
 def config(catalog: Catalog, base: str, tasks: Mapping[str, Any], folder: Path) -> dict[str, Any]:

@@ -80,7 +80,8 @@ class Routes:
             route(f"{at}/document/{{id}}", self.remove, "DELETE", nothing), route(f"{at}/document/{{id}}/restore", self.restore, "POST", nothing),
             route(f"{at}/document/{{id}}/cover", self.cover),
             route(f"{at}/picture", self.upload, "POST", raw(MAX_FILE_BYTES)), route(f"{at}/picture/{{id}}", self.picture),
-            route(f"{at}/select", self.select, "POST", obj), route(f"{at}/keep", self.keep, "POST", obj), route(f"{at}/export/{{format}}", self.export, "POST", obj),
+            route(f"{at}/select", self.select, "POST", obj), route(f"{at}/keep", self.keep, "POST", obj),
+            route(f"{at}/export/{{format}}", self.export, "POST", obj),
             Route(f"{at}/task/{{id}}", self.task, methods=["POST"]),
             *(route(f"{at}/{path}", answer, "POST", obj) for path, answer in self.own.items())]
 

@@ -13,7 +13,7 @@ export class Bench {
   constructor({ element, server, tell, config, name }) {
     Object.assign(this, { element, server, tell, config, name, base: config.base, heard: new Map(), tools: [], id: null, title: '', history: empty(), seen: [], shown: null, limits: config.limits });
     this.stageElement = element.querySelector('.ow-stage');
-    this.right = element.querySelector('.ow-right');
+    [this.right, this.head] = ['.ow-right', '.ow-head'].map((name) => element.querySelector(name));
     this.images = new Images(server.pictureURL, () => this.stage.later());
     this.saving = new Saving(server.ask, { state: (state, words) => this.tellAll('saved', { state, words }), stale: (error) => this.tellAll('stale', error), gone: (error) => this.tellAll('gone', error) }, { field: 'history', room: 'onestroke.work.unsaved.' });
     this.stage = new Stage(this.stageElement, this.images, { zoom: (zoom) => this.tellAll('zoom', zoom), pointer: (kind, x, y, e) => this.point(kind, x, y, e), cursor: () => this.cursor() });
@@ -29,7 +29,10 @@ export class Bench {
     return () => this.heard.get(what).delete(fn);
   }
 
-  tellAll(what, value) { for (const fn of [...this.heard.get(what) ?? []]) fn(value); }
+  tellAll(what, value) {
+    if (what === 'shown') this.panel = value;
+    for (const fn of [...this.heard.get(what) ?? []]) fn(value);
+  }
 
   note(text, action) { this.tell(text, 'done', action); }
 

@@ -14,9 +14,9 @@ const CURSOR = { brush: 'none', lasso: 'crosshair', rect: 'crosshair', thing: 'c
 const LEAST_PX = 1.5, SEAL = '#d24a31';
 
 export class Masking {
-  /** given: {mask, ops, onchange(this), things, key}. See ../bench.md. */
-  constructor(bench, { mask = null, ops = null, onchange = () => {}, things = true, key = '' } = {}) {
-    Object.assign(this, { bench, onchange, key, tool: 'brush', adding: true, size: Number(localStorage.getItem('onestroke.work.brush')) || 40, drag: null });
+  /** given: {mask, ops, onchange(this), things, key, on: the picture meant when it is not that of the step}. See ../bench.md. */
+  constructor(bench, { on = null, mask = null, ops = null, onchange = () => {}, things = true, key = '' } = {}) {
+    Object.assign(this, { bench, on, onchange, key, tool: 'brush', adding: true, size: Number(localStorage.getItem('onestroke.work.brush')) || 40, drag: null });
     this.bar = this.furnish(things);
     bench.stageElement.append(this.bar);
     this.offs = [bench.on('step', () => this.anew())];
@@ -27,7 +27,7 @@ export class Masking {
 
   /** For the picture that is shown now; what was marked on another one is no longer meant, unless it is as large. */
   anew(ops = null) {
-    const { bench } = this, { step } = bench, same = this.mask && step && this.mask.width === step.width && this.mask.height === step.height;
+    const { bench, picture: step } = this, same = this.mask && step && this.mask.width === step.width && this.mask.height === step.height;
     const kept = ops ?? (same ? this.mask.ops : []);
     this.mask = step ? new Mask(step, (id) => bench.bitmap(id), () => this.looks()) : null;
     bench.stage.tint = this.mask?.canvas ?? null;
@@ -48,6 +48,9 @@ export class Masking {
     this.onchange(this);
     bench.tellAll('mask', this);
   }
+
+  /** What is marked: {picture, width, height}. */
+  get picture() { return this.on ?? this.bench.step; }
 
   // ---- what others ask and do
 
@@ -175,13 +178,13 @@ export class Masking {
 
   /** A thing, or what has the colour that was pressed on, found by the studio. */
   async select(x, y, add) {
-    const { bench, tool } = this, { step } = bench;
+    const { bench, tool, picture: step } = this;
     if (x < 0 || y < 0 || x >= step.width || y >= step.height || this.busy) return;
     this.busy = true;
     bench.tell('Looking for it …', 'brief');
     try {
       const { mask } = await bench.ask('select', { picture: step.picture, x, y, how: tool });
-      if (bench.step?.id === step.id) await this.mark({ kind: 'picture', id: mask, add });
+      if (this.picture?.picture === step.picture) await this.mark({ kind: 'picture', id: mask, add });
     } catch (error) {
       bench.error(error.message);
     } finally {
