@@ -21,6 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import BadInput, StudioError
+from studio.api.sdapi import SdApi
 from studio.library.store import Library
 from studio.settings import Settings
 from studio.tab import Tab, TabContext, discover_tabs
@@ -83,6 +84,7 @@ def build_app(ctx: TabContext) -> gr.Blocks:
                     _build_tab(tab, ctx)
                 page.select(partial(_opened, tab, ctx), None, None, queue=False, show_progress="hidden", api_visibility="private")
         ctx.handoff.complete()
+    ctx.routes.extend(SdApi(ctx.engine, ctx.library, ctx.engine.catalog.resolve_base(ctx.settings.base).id).routes())
     ctx.routes.extend([Route("/studio/library/{name}.png", _picture_route(ctx.library)),
                        Route("/studio/studio.css", lambda request: FileResponse(CSS_FILE))])
     return blocks
