@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -103,6 +104,18 @@ def measure(text: Text) -> Block:
     margin = max(MARGIN_EM * text.size_px, 1 - x0, 1 - y0, x1 - wide + 1, y1 - high + 1)
     ink = (x0 + margin, y0 + margin, x1 + margin, y1 + margin)
     return Block(tuple(_moved(line, margin) for line in bare), wide + 2 * margin, high + 2 * margin, margin, ink, broken)
+
+
+def word_boxes(text: Text) -> list[tuple[str, tuple[float, float, float, float]]]:
+    """Every word with the box (x0, y0, x1, y1) of its ink, in pixels of the picture that `letter` gives, in reading order."""
+    block, out = measure(text), []
+    for number, line in enumerate(block.lines):
+        for found in re.finditer(r"\S+", line.words):
+            part = replace(line, words=found.group(), starts=line.starts[found.start():found.end()])
+            x0, y0, x1, y1 = _ink(text, [part], block.margin)
+            down = number * text.line_height * text.size_px
+            out.append((part.words, (x0, y0 + down, x1, y1 + down)))
+    return out
 
 
 def fitted(text: Text, width: float, height: float, most_px: float = 4096.0, most_lines: int = 99) -> Text | None:

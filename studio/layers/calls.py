@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from starlette.requests import Request
@@ -43,7 +44,8 @@ class Calls(Runner):
 def laid(outcome: Outcome, pictures: Pictures) -> dict[str, Any]:
     """An outcome as JSON, its pictures kept. Layers have ids and are as in Stack.to_dict."""
     return {"layers": [laid_one(made, pictures) for made in outcome.layers], "replaces": list(outcome.replaces), "group": outcome.group,
-            "bottom": outcome.bottom, "notes": list(outcome.notes), "proposals": [laid(other, pictures) for other in outcome.proposals]}
+            "bottom": outcome.bottom, "notes": list(outcome.notes), "marks": [asdict(mark) for mark in outcome.marks],
+            "proposals": [laid(other, pictures) for other in outcome.proposals]}
 
 
 def laid_one(made: Made, pictures: Pictures) -> dict[str, Any]:

@@ -33,13 +33,23 @@ class Made:
 
 
 @dataclass(frozen=True)
+class Mark:
+    """A place on the canvas that the person should look at: a word that is misread, what was read ("" = nothing), the box [left, top,
+    right, bottom] in canvas pixels, and the layer it belongs to."""
+    words: str
+    said: str
+    box: tuple[float, float, float, float]
+    layer: str = ""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What becomes of the stack, as one step that can be undone.
 
     layers: new ones, bottom to top. replaces: ids of layers whose place in the stack the new ones take (one for one when there are as
     many, else all go where the topmost of them was); empty = above what is chosen, or with `bottom` under everything. group: name of a
     group around the new ones, "" = none. notes: sentences for the person. proposals: alternatives to pick one of; then `layers` is
-    empty.
+    empty. marks: what is outlined on the canvas.
     """
     layers: tuple[Made, ...] = ()
     replaces: tuple[str, ...] = ()
@@ -47,6 +57,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     proposals: tuple[Outcome, ...] = ()
     bottom: bool = False
+    marks: tuple[Mark, ...] = ()
 
 
 @dataclass(frozen=True)

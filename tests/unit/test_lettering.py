@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.errors import BadInput, UnknownId
-from models.words.lettering import FOLDER, fitted, fonts, letter, measure
+from models.words.lettering import FOLDER, fitted, fonts, letter, measure, word_boxes
 from models.layers.stack import Text
 
 BOXED = Text("Fresh bread every single morning", "inter-bold", 24, "#10a0f0", "center", width_px=150)
@@ -23,6 +23,19 @@ def test_every_font_has_its_file_its_licence_and_the_letters_of_europe() -> None
         assert not font.lacks("ABCxyz 0123456789 ÄÖÜäöüß éèñç $€£%&?!“”’–"), font.id
         assert any(font.id.startswith(path.stem) for path in (FOLDER / "licences").glob("*.txt")), font.id
         assert letter(Text("Ag", font.id, 20))[..., 3].max() == 255
+
+
+def test_every_word_has_the_box_of_its_own_ink() -> None:
+    text = Text("Two  words\nBelow", "anton", 40, align="center")
+    ink, boxes = letter(text)[..., 3] > 8, dict(word_boxes(text))
+    assert list(boxes) == ["Two", "words", "Below"]
+    whole = measure(text).ink
+    assert np.allclose((min(b[0] for b in boxes.values()), boxes["Two"][1], max(b[2] for b in boxes.values()), boxes["Below"][3]), whole, atol=4)
+    for x0, y0, x1, y1 in boxes.values():
+        own = ink[round(y0) - 1:round(y1) + 1, round(x0) - 1:round(x1) + 1]
+        assert own.any(0)[:4].any() and own.any(0)[-4:].any() and own.any(1)[:4].any() and own.any(1)[-4:].any()
+        ink[round(y0) - 2:round(y1) + 2, round(x0) - 2:round(x1) + 2] = False
+    assert not ink.any(), "all ink is in some word's box"
 
 
 def test_the_ink_lies_where_it_was_measured_to_lie() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import MissingWeights
 from models.words.lettering import letter
-from models.words.reading import Line, distance, overlap, paired, plain, read, readers, recalled
+from models.words.reading import Line, distance, misread, overlap, paired, plain, read, readers, recalled
 from models.layers.stack import Text
 
 LINES = (Line("FRESH BREAD", (10, 10, 110, 30), 0.9), Line("every-day", (10, 50, 110, 70), 0.8))
@@ -28,6 +28,15 @@ def test_equal_words_are_told_apart_by_their_place() -> None:
     assert paired([("new", (0, 80, 50, 100)), ("new", (0, 0, 50, 20))], [upper, lower]) == [lower, upper]
     assert paired([("new", (0, 0, 50, 20)), ("zebra", (200, 0, 250, 20))], [upper]) == [upper, None]
     assert paired([("new", (0, 0, 5, 5))], []) == [None] and overlap((0, 0, 2, 2), (1, 0, 3, 2)) == pytest.approx(1 / 3)
+
+
+def test_misread_words_are_found_in_the_line_over_them_with_what_was_read() -> None:
+    lines = (Line("FRESHBREAD", (10, 10, 110, 30), 0.9), Line("every cay", (10, 50, 110, 70), 0.8))
+    at = {"fresh": (10, 10, 60, 30), "bread": (62, 10, 110, 30), "every": (10, 50, 60, 70), "day": (64, 50, 110, 70), "milk": (10, 200, 60, 220), "!": (0, 0, 5, 5)}
+    assert misread(list(at.items()), lines) == [(3, "cay"), (4, "")]
+    twice = [("bread", (62, 10, 110, 30)), ("bread", (60, 12, 108, 28))]
+    assert [i for i, _ in misread(twice, lines)] == [1], "one bread was read, not two"
+    assert misread([("fresh", (10, 50, 60, 70))], lines)[0][0] == 0, "it stands elsewhere"
 
 
 def test_every_installed_reader_reads_and_a_missing_one_is_named() -> None:

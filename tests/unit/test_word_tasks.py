@@ -15,8 +15,12 @@ from models.job import Extent, Picture
 from models.lab.control import export_control
 from models.words.lettering import letter
 from models.nets.control import build, control_config
-from models.layers.stack import Layer, Placement, Stack
+from models.layers.stack import Layer, Placement, Stack, Text
+from models.words import reading
+from models.words.reading import Line
 from studio.layers.task import Call, Outcome, discover_tasks
+from studio.layers.tasks.proofread import on_canvas, words_on
+from tests.layered import Shelf
 
 TASKS = discover_tasks()
 CANVAS = Extent(320, 240)
@@ -104,3 +108,54 @@ def test_words_are_painted_over_the_canvas_and_crisp_ones_are_text(engine: Engin
     ys, xs = np.nonzero(boxed.picture.array[..., 3])
     scale = boxed.picture.width / 320
     assert xs.min() >= 85 * scale and xs.max() <= 235 * scale and ys.min() >= 45 * scale and ys.max() <= 135 * scale
+    assert [word for word, _ in boxed.source["signs"]["words"]] == ["HI"]
+
+
+# Proofreading
+
+def paper() -> tuple[Stack, Shelf]:
+    """A text of two words, a turned one, and a painted sign, on white."""
+    shelf, text, turned = Shelf(), Text("Good morning", "inter-bold", 36), Text("UP", "anton", 40)
+    words, up = letter(text), letter(turned)
+    sign = np.zeros((60, 120, 4), np.uint8)
+    layers = (shelf.layer("paper", np.full((8, 8, 4), 255, np.uint8), Placement(160, 120, 320, 240)),
+              shelf.layer("text", words, Placement.at(10, 10, words.shape[1], words.shape[0]), text=text),
+              shelf.layer("up", up, Placement(280, 160, up.shape[1], up.shape[0], 90.0), text=turned),
+              shelf.layer("sign", sign, Placement.at(20, 150, 240, 60), source={"task": "words", "signs": {"words": [["OPEN", [30, 10, 90, 50]]], "size": [120, 60]}}))
+    return Stack(CANVAS, layers), shelf
+
+
+def test_words_are_looked_for_where_they_lie_on_the_canvas(engine: Engine) -> None:
+    stack, shelf = paper()
+    boxes = {word: box for layer in stack.layers for word, box in words_on(layer)}
+    assert list(boxes) == ["Good", "morning", "UP", "OPEN"] and boxes["OPEN"] == pytest.approx((80, 160, 200, 200))
+    assert boxes["Good"][2] < boxes["morning"][0] and boxes["UP"][3] - boxes["UP"][1] > boxes["UP"][2] - boxes["UP"][0] > 20
+    assert on_canvas((0, 0, 10, 10), (20, 10), Placement(50, 50, 20, 10, flip_x=True)) == pytest.approx((50, 45, 60, 55))
+    for broken in ({}, {"words": 3}, {"words": [["a", [1, 2]]], "size": [5, 5]}, {"words": [["a", [1, 2, "x", 4]]], "size": [5, 5]}, {"words": [], "size": [0, 5]}):
+        assert not list(words_on(replace(stack.layers[3], source={"task": "words", "signs": broken})))
+
+
+def test_misread_words_are_marked_and_nothing_changes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    stack, shelf = paper()
+    scale = 736 / 320
+    line = lambda words, *box: Line(words, tuple(scale * v for v in box), 1.0)
+    seen = []
+    monkeypatch.setattr(reading, "readers", lambda: ("one",))
+    monkeypatch.setattr(reading, "read", lambda rgb: seen.append(rgb.shape) or (line("Goodmorming", 10, 10, 260, 60), line("UP", 250, 130, 310, 190)))
+    outcome = run(engine, "proofread", stack, shelf)
+    assert seen == [(552, 736, 3)] and not outcome.layers
+    assert [(mark.words, mark.said, mark.layer) for mark in outcome.marks] == [("morning", "morming", "text"), ("OPEN", "", "sign")]
+    assert outcome.notes[0].startswith("2 of 4") and outcome.marks[1].box == (80, 160, 200, 200)
+    assert run(engine, "proofread", stack, shelf, layers=["up"]).notes == ("The word is read as meant.",)
+    with pytest.raises(BadInput, match="no words"):
+        run(engine, "proofread", Stack(CANVAS, stack.layers[:1]), shelf)
+    monkeypatch.setattr(reading, "readers", lambda: ())
+    with pytest.raises(BadInput, match="reader"):
+        run(engine, "proofread", stack, shelf)
+
+
+@pytest.mark.skipif(not reading.readers(), reason="no reader of words is installed")
+def test_a_real_reader_finds_what_is_set_and_misses_what_is_not_there(engine: Engine) -> None:
+    stack, shelf = paper()
+    outcome = run(engine, "proofread", stack, shelf)
+    assert {mark.words for mark in outcome.marks} >= {"OPEN"} and "Good" not in {mark.words for mark in outcome.marks}

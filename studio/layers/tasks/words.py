@@ -54,7 +54,8 @@ def outcome(call: Call, picture: np.ndarray, signs: tuple[Sign, ...], working: E
     said = " ".join(sign.text.words for sign in signs)
     free = grown(room(signs, working), max(1, round(FREE_PX * min(working.width, working.height) / 256)))
     rgba = Picture.from_array(np.dstack([picture[..., :3], free.astype(np.uint8) * 255]))
-    asked = making.source("words", call, words=said)
+    boxes = [[sign.text.words, [round(float(v), 1) for v in sign.box]] for sign in signs]
+    asked = making.source("words", call, words=said) | {"signs": {"words": boxes, "size": [working.width, working.height]}}
     layers = [Made(f"Painted: {said}"[:60], rgba, making.full(call.stack.extent), asked)]
     strength = call.number("crisp", 0.0, 0, 1)
     layers += [typeset(sign, picture, working, call.stack.extent, strength) for sign in signs] if strength else []
