@@ -167,6 +167,7 @@ def bench(args: Sequence[str]) -> int:
     parser = Parser(prog="launch.py bench", description="Measure this machine.", epilog=f"Benches: {', '.join(benches.names())}")
     parser.add_argument("name", nargs="?", help="which bench; without one they are listed")
     parser.add_argument("--json", type=Path, metavar="PATH", help='also write {"machine": ..., "figures": {name: number}}')
+    parser.add_argument("--quick", action="store_true", help="few cases: whether it runs, not how good it is")
     add_flags(parser, os.environ)
     asked = parser.parse_args(list(args))
     if asked.name is None:
@@ -174,7 +175,7 @@ def bench(args: Sequence[str]) -> int:
         return 0
     if asked.json and not asked.json.parent.is_dir():
         raise BadInput(f"The folder {asked.json.parent} is not there.", "Make it first, or choose another place with --json.")
-    figures = benches.find(asked.name)(engine_settings(asked))
+    figures = (benches.quick if asked.quick else benches.find)(asked.name)(engine_settings(asked))
     print(benches.machine(), benches.table(figures), sep="\n")
     if asked.json:
         benches.write_json(asked.json, figures)

@@ -161,7 +161,7 @@ def painted(render: Render, brief: Brief, poster: Poster, product: AdLayer, word
     tried = [(paint_place(render, job, brief.empty), job) for job in jobs]
     picture, job = min(tried, key=lambda pair: restlessness(pair[0], poster))
     if brief.around:
-        *_, last = behind(render, Behind(job, _for_painter(product, brief.extent, job.extent), empty=brief.empty))
+        *_, last = behind(render, Behind(job, for_painter(product, brief.extent, job.extent), empty=brief.empty))
         picture, job = last.pixels[0], last.job
     whole = pixels.cover(Picture.from_array(np.ascontiguousarray(picture[..., :3])), brief.extent)
     return AdLayer("background", "Background", pixels.with_alpha(whole), _placed((0, 0, brief.extent.width, brief.extent.height)), job=job)
@@ -187,7 +187,7 @@ def drawn(extent: Extent, layers: Sequence[AdLayer], scale: float = 1.0) -> np.n
     return flatten(stack, pictures, scale)
 
 
-def _for_painter(layer: AdLayer, extent: Extent, working: Extent) -> Picture:
+def for_painter(layer: AdLayer, extent: Extent, working: Extent) -> Picture:
     """A layer alone on a clear canvas of the painter's size."""
     return pixels.resize(Picture.from_array(drawn(extent, [layer], working.height / extent.height)), working)
 

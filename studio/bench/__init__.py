@@ -4,7 +4,8 @@ A bench module has a docstring whose first line says what it measures, and
 
     def run(settings: Settings) -> Mapping[str, float]
 
-that returns figures by name; a name ends in its unit (`dab_p50_ms`, `sustained_fps`, `engine_mib`, `pipeline_ratio`).
+that returns figures by name; a name ends in its unit (`dab_p50_ms`, `sustained_fps`, `engine_mib`, `pipeline_ratio`). One that takes many
+minutes may have QUICK = {name of a constant of the module: its smaller value}, for `--quick`.
 """
 from __future__ import annotations
 
@@ -35,6 +36,16 @@ def find(name: str) -> Bench:
     if name not in names():
         raise UnknownId(f'There is no bench "{name}".', f"Benches: {', '.join(names()) or 'none yet'}.")
     return importlib.import_module(f"{__name__}.{name}").run
+
+
+def quick(name: str) -> Bench:
+    """A bench with few cases. Raises BadInput where it has no such variant."""
+    run, module = find(name), importlib.import_module(f"{__name__}.{name}")
+    if not hasattr(module, "QUICK"):
+        raise BadInput(f'The bench "{name}" has no quick variant.', "Leave --quick out.")
+    for constant, value in module.QUICK.items():
+        setattr(module, constant, value)
+    return run
 
 
 def title(name: str) -> str:

@@ -23,6 +23,7 @@ from models.lines import agreement, drawn, edges
 from studio.bench._score import control_of_lines, drawing, interval, opened, white_on_black
 from studio.settings import Settings
 
+QUICK = {"CASES": 3}
 CASES, COLOURS_OF_A_PALETTE, PEN_PX = 24, 5, 3
 THINGS = ("heart", "car", "apple", "star", "house", "butterfly", "mushroom", "bus")
 COLOURS = ("red", "blue", "green", "yellow", "purple", "orange")

@@ -25,6 +25,7 @@ from models.lines import drawn
 from studio.bench._score import KNOWN, control_of_lines, drawing, interval, opened, white_on_black
 from studio.settings import Settings
 
+QUICK = {"SCENES": 2}
 SCENES, CANVAS_PX, PEN_PX = 24, 512, 3
 GROW, LIES_IN, COVERS = 0.1, 0.8, 0.5
 PLACES = {2: ((0.28, 0.5), (0.72, 0.5)), 3: ((0.26, 0.3), (0.74, 0.3), (0.5, 0.74))}
