@@ -237,8 +237,8 @@ def raster_candidates(files: dict[str, bytes], names: Names) -> Iterator[Candida
             yield Candidate("fluent-3d", code, words.label, words.category, "MIT", words.keywords, raster=data)
 
 
-def _candidates(work_dir: Path, say: Callable[[str], None]) -> list[Candidate]:
-
+def candidates(work_dir: Path, say: Callable[[str], None] = print) -> list[Candidate]:
+    """Every drawing of the six sets before cleaning, with its vectors."""
     def read(package: Package) -> dict[str, object]:
         return {path: json.loads(data) for path, data in files_of(package, work_dir, say).items()}
     (emojibase,), (emojilib,), (cldr,) = (read(p).values() for p in (EMOJIBASE, EMOJILIB, CLDR))
@@ -306,7 +306,7 @@ def from_packages(work_dir: Path, say: Callable[[str], None] = print) -> list[It
 
     Raises StudioError when npm is missing, a package cannot be fetched or a tarball is not the pinned one.
     """
-    found = _candidates(work_dir, say)
+    found = candidates(work_dir, say)
     small = _small_pictures(found, say)
     shown = small[..., 3].mean((1, 2)) > MIN_COVER
     found, small = [c for c, s in zip(found, shown, strict=True) if s], small[shown]

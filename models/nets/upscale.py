@@ -1,0 +1,125 @@
+"""A small net that makes a picture four times as large in one step, told how blurred and how noisy it is.
+
+After S3Diff (Zhang et al. 2024, sections 3.2 and 3.3), without a diffusion model: a degradation net scores blur and noise of a picture in
+[0, 1]; Fourier features of both scores and an embedding of the block make a matrix M of r x r, which stands between the factors of a low
+rank path beside each block: y = W x + B (M (A x)). Everything is convolutional with a finite field of view and works at the size of the
+small picture and at half of it, so tiles give what the whole picture gives and no layer works at the large size but the last.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+KIND = "onestroke.upscale"
+SCALE, MULTIPLE_PX = 4, 2
+SCORES = 2                                           # blur, noise
+FREQUENCIES = 16                                     # of each score
+
+
+class Scorer(nn.Module):
+    """rgb [B, 3, H, W] in [0, 1], sides 16 px or more -> (blur, noise) [B, 2] in [0, 1]. Noise and blur live in the smallest differences,
+    so the first layer sees the picture beside what is left of it without its local mean; statistics over all places are told by mean and
+    by the mean of the largest."""
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        widths = (6, width, 2 * width, 2 * width)
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=s) for a, b, s in zip(widths, widths[1:], (1, 2, 1)))
+        self.mix, self.out = nn.Linear(6 * width, 64), nn.Linear(64, SCORES)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        soft = F.avg_pool2d(F.pad(rgb, (1, 1, 1, 1), mode="replicate"), 3, 1)
+        x = torch.cat([rgb - 0.5, 8 * (rgb - soft)], 1)
+        for conv in self.convs:
+            x = F.silu(conv(x))
+        top = F.adaptive_max_pool2d(F.avg_pool2d(x, 2), 8).mean((2, 3)) if min(x.shape[-2:]) >= 16 else x.amax((2, 3))
+        seen = torch.cat([x.mean((2, 3)), x.square().mean((2, 3)).add(1e-6).sqrt(), top], 1)
+        return self.out(F.silu(self.mix(seen))).sigmoid()
+
+
+class Told(nn.Module):
+    """Scores [B, 2] -> matrices [B, blocks, r, r] about the identity."""
+
+    def __init__(self, blocks: int, rank: int, width: int = 64) -> None:
+        super().__init__()
+        self.rank = rank
+        self.register_buffer("frequencies", torch.randn(FREQUENCIES, generator=torch.Generator().manual_seed(0)) * 2)
+        self.scores = nn.ModuleList(nn.Linear(2 * FREQUENCIES, width) for _ in range(SCORES))
+        self.block = nn.Parameter(torch.randn(blocks, width) * 0.5)
+        self.fuse = nn.Sequential(nn.Linear((SCORES + 1) * width, width), nn.SiLU(), nn.Linear(width, rank * rank))
+        nn.init.normal_(self.fuse[2].weight, std=1e-5)
+        nn.init.zeros_(self.fuse[2].bias)
+
+    def forward(self, scores: Tensor) -> Tensor:
+        angles = 2 * math.pi * scores.float()[..., None] * self.frequencies.float()
+        waves = torch.cat([angles.sin(), angles.cos()], -1)
+        said = torch.cat([F.silu(layer(waves[:, i].to(layer.weight.dtype))) for i, layer in enumerate(self.scores)], 1)
+        count = len(self.block)
+        both = torch.cat([said[:, None].expand(-1, count, -1), self.block.expand(len(said), -1, -1)], 2)
+        return self.fuse(both).unflatten(2, (self.rank, self.rank)) + torch.eye(self.rank, dtype=both.dtype, device=both.device)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and the low rank path, with a shortcut: [B, C, H, W] and M [B, r, r] -> [B, C, H, W]."""
+
+    def __init__(self, channels: int, rank: int) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.a, self.b = nn.Conv2d(channels, rank, 1, bias=False), nn.Conv2d(rank, channels, 1, bias=False)
+        nn.init.zeros_(self.b.weight)
+        with torch.no_grad():
+            self.second.weight.mul_(0.2)
+
+    def forward(self, x: Tensor, m: Tensor) -> Tensor:
+        y = F.silu(self.first(x))
+        low = self.a(y)
+        mixed = torch.einsum("bij,bjhw->bihw", m.to(low.dtype), low) if len(m) > 1 else F.conv2d(low, m[0, :, :, None, None].to(low.dtype))
+        return x + self.second(y) + self.b(mixed)
+
+
+class Upscaler(nn.Module):
+    """rgb [B, 3, H, W] in [0, 1] with even sides, scores [B, 2] in [0, 1] -> rgb [B, 3, 4H, 4W] around [0, 1], not clamped."""
+
+    def __init__(self, width: int = 40, deep: int = 96, fine: int = 24, blocks: tuple[int, int, int] = (2, 5, 2), rank: int = 8) -> None:
+        super().__init__()
+        self.scorer = Scorer()
+        self.told = Told(sum(blocks), rank)
+        self.enter = nn.Conv2d(3, width, 3, padding=1)
+        self.before = nn.ModuleList(Block(width, rank) for _ in range(blocks[0]))
+        self.down = nn.Conv2d(width, deep, 2, stride=2)
+        self.within = nn.ModuleList(Block(deep, rank) for _ in range(blocks[1]))
+        self.up = nn.Conv2d(deep, 4 * width, 1)
+        self.after = nn.ModuleList(Block(width, rank) for _ in range(blocks[2]))
+        self.finer, self.leave = nn.Conv2d(width, 4 * fine, 3, padding=1), nn.Conv2d(fine, 12, 3, padding=1)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def forward(self, rgb: Tensor, scores: Tensor) -> Tensor:
+        told = iter(self.told(scores).unbind(1))
+        x = self.enter((rgb - 0.5).to(self.enter.weight.dtype))
+        for block in self.before:
+            x = block(x, next(told))
+        y = self.down(x)
+        for block in self.within:
+            y = block(y, next(told))
+        x = x + F.pixel_shuffle(self.up(y), 2)
+        for block in self.after:
+            x = block(x, next(told))
+        x = self.leave(F.silu(F.pixel_shuffle(self.finer(F.silu(x)), 2)))
+        plain = F.interpolate(rgb.float(), scale_factor=SCALE, mode="bilinear", align_corners=False)
+        return plain + F.pixel_shuffle(x, 2).float()
+
+
+def field_of_view(net: Upscaler) -> int:
+    """Px of the small picture around a place that can change what it becomes."""
+    fine = 2 * (len(net.before) + len(net.after)) + 3
+    return fine + 2 * (2 * len(net.within) + 1)
+
+
+def between(faithful: Mapping[str, Tensor], detailed: Mapping[str, Tensor], fidelity: float) -> dict[str, Tensor]:
+    """Weights between two trainings of one net (Wang et al. 2018, "ESRGAN", section 3.4): 1 is the faithful one, 0 the detailed one."""
+    return {name: value if name not in detailed else torch.lerp(detailed[name], value, fidelity) for name, value in faithful.items()}
