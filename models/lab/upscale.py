@@ -133,8 +133,8 @@ class TimeHeads(nn.Module):
         angles = t[:, None] * 2.0 ** torch.arange(8) * torch.pi
         waves = torch.cat([angles.sin(), angles.cos()], 1)
         logits = []
-        for x, enter, norm, time, leave in zip(maps, self.enter, self.norms, self.times, self.leave, strict=True):
-            gamma, beta = time(waves)[..., None, None].chunk(2, 1)
+        for x, enter, norm, told, leave in zip(maps, self.enter, self.norms, self.times, self.leave, strict=True):
+            gamma, beta = told(waves)[..., None, None].chunk(2, 1)
             logits.append(leave(F.leaky_relu(norm(enter(x)) * (1 + gamma) + beta, 0.2)))
         return logits
 
