@@ -6,6 +6,7 @@ seen reaches the outer 2 px; cut: it ends in a straight edge where it was free t
 island: a visible piece apart from the largest; empty: nothing was left after cutting out.
 growth: the area that GrabCut gives a thing in the finished picture, seeded with the thing as sure and a ring around it as maybe, over its
 true area, less 1. behind: held, from the place painted alone; inpaint: held, from noise with the thing's words, as inpainting does.
+truth and back: errors of native and of matted alpha where truth is known, and how alpha comes back from three grounds (_alpha.py).
 edge: the mean step of light over things' outlines, over that in the 8 px beside them; a pasted thing has more than one that belongs.
 moved: after one thing was moved, what the others look like, in dB; once as layers, once harmonised anew.
 
@@ -33,11 +34,15 @@ from models.flows.asset import Wanted, asset
 from models.flows.asset import suited as suited_asset
 from models.flows.behind import Behind, behind
 from models.flows.behind import suited as suited_behind
+from models.flows.cutout import Look
 from models.flows.harmonise import Harmony, Layered, harmonise, recomposed
 from models.flows.layered_scene import LayeredScene, Painted, layered_scene
 from models.job import Job, Picture
 from models.pixels import resize
+from studio.bench._alpha import held_out
+from studio.bench._alpha import painted as came_back
 from studio.bench._score import interval, opened
+from studio.bench.cutout import drawings
 from studio.files import write_whole
 from studio.settings import Settings
 
@@ -45,7 +50,8 @@ WORDS = ("an apple", "a red heart", "a house", "a car", "a tree", "a guitar", "a
 SEEDS = 4
 PLACES = ("on a beach", "in a desert", "in the snow", "on a blue background", "on a green background", "in a field")
 NAMED = ("apple", "heart", "house", "car", "tree", "guitar", "butterfly", "clock", "rocket", "bus", "mushroom", "banana")
-SCENES, MOST = 8, 5
+SCENES, MOST, TRUTHS = 8, 5, 96
+QUICK = {"WORDS": WORDS[:2], "SEEDS": 1, "SCENES": 1, "MOST": 2, "TRUTHS": 4}
 NEAR_AND_FURTHER, STRAIGHT = (0.02, 0.07), 0.8        # depths of two rows, of the side; what the outer one has of the inner one
 CUT_SHARE, RING_PX, BESIDE_PX = 0.1, 24, 8
 MOVED_PX, MOST_DB = 24, 60.0
@@ -58,7 +64,8 @@ def run(settings: Settings) -> Mapping[str, float]:
         able, render, start = engine.catalog.able(job.base), Remembered(engine.render, 256), time.perf_counter()
         job = job.but(style=able.spec.styles[0].id if able.spec.styles else "")
         folder = Path(settings.cache_dir).expanduser() / "layer-crops"
-        out = assets(render, job, able) | growth(render, job, able) | scenes(render, job, able, folder)
+        out = (assets(render, job, able, WORDS, SEEDS) | alphas(render, engine.look, job, able) | growth(render, job, able, len(WORDS))
+               | scenes(render, job, able, folder, SCENES, MOST))
         return out | {"bench_s": time.perf_counter() - start}
     finally:
         engine.close()
@@ -92,6 +99,14 @@ def assets(render: Render, job: Job, able: Abilities, words: Sequence[str] = WOR
         out[f"{name}_empty_share"] = empty / (len(words) * seeds)
         out[f"{name}_ms"] = (time.perf_counter() - start) * 1e3 / (len(words) * seeds)
     return out
+
+
+def alphas(render: Render, look: Look, job: Job, able: Abilities) -> dict[str, float]:
+    """What _alpha.py measures, where the base has alpha of its own."""
+    if not (transparent := able.granted.get("rgba", "")):
+        return {}
+    some = {name: way for name, way in ways(able).items() if name in ("native", "matte")}
+    return held_out(render, look, job, transparent, drawings()[::max(1, 96 // TRUTHS)]) | came_back(render, look, job, some, WORDS, 2 if SEEDS > 1 else 1)
 
 
 def cut_flat(alpha: np.ndarray, border: float) -> bool:
