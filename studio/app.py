@@ -1,7 +1,6 @@
 """The web app: finds the tabs, lays them out, serves them."""
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 import threading
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
@@ -18,10 +18,10 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from models.errors import BadInput, StudioError
 from studio.api.sdapi import SdApi
+from studio.guard import HostGuard, KeyGuard, SiteGuard
 from studio.library.store import Library
 from studio.settings import Settings
 from studio.tab import Tab, TabContext, discover_tabs
@@ -32,31 +32,8 @@ PORTS_TRIED = 100
 HOUSE_S = 30.0                                       # between two looks for models that nobody uses
 MAX_UPLOAD = "64mb"
 TEMP_AGE_S = (3600, 86400)
-STRANGE_HOST = "The studio is not served under this name. Open it by the address or the host name of its machine."
 STYLE_LINK = '<link rel="stylesheet" href="studio/studio.css">'
 MASTHEAD = '<div class="os-masthead"><span class="os-seal" aria-hidden="true"></span><h1>Onestroke</h1></div>'
-
-
-class HostGuard:
-    """Refuses requests whose Host is neither an address nor a name of this machine. A page of a foreign site that points its
-    name here (DNS rebinding) always comes by name."""
-
-    def __init__(self, app: ASGIApp, names: tuple[str, ...] = ()) -> None:
-        self.app, self.names = app, ("localhost", *names)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] in ("http", "websocket") and not self.trusts(dict(scope["headers"]).get(b"host", b"").decode("latin-1")):
-            await PlainTextResponse(STRANGE_HOST, 400)(scope, receive, send)
-            return
-        await self.app(scope, receive, send)
-
-    def trusts(self, host: str) -> bool:
-        name = host[1:host.find("]")] if host.startswith("[") else host.rsplit(":", 1)[0] if ":" in host else host
-        try:
-            ipaddress.ip_address(name)
-            return True
-        except ValueError:
-            return any(name == known or (known.startswith("*") and name.endswith(known[1:])) for known in self.names)
 
 
 @dataclass(frozen=True)
@@ -143,13 +120,13 @@ def start(ctx: TabContext) -> Served:
     blocks = build_app(ctx)
     machine = socket.gethostname()
     names = (machine, f"{machine}.local", *(("*.gradio.live",) if settings.share else ()))
+    guards = [Middleware(HostGuard, names=names), Middleware(SiteGuard), Middleware(KeyGuard, key=settings.password)]
     _, local_url, share_url = blocks.queue(max_size=64).launch(
         server_name=settings.host, server_port=free_port(settings.host, settings.port), share=settings.share,
         prevent_thread_lock=True, quiet=True, ssr_mode=False, run_history=False, footer_links=[], enable_monitoring=False,
         max_file_size=MAX_UPLOAD, show_error=True,
         theme=studio_theme(), head=STYLE_LINK, inbrowser=settings.open_browser,
-        app_kwargs={"routes": ctx.routes, "middleware": [Middleware(HostGuard, names=names)], "docs_url": None, "redoc_url": None,
-                    "openapi_url": None})
+        app_kwargs={"routes": ctx.routes, "middleware": guards, "docs_url": None, "redoc_url": None, "openapi_url": None})
     return Served(share_url or local_url, blocks, ctx)
 
 
@@ -166,7 +143,7 @@ def serve(settings: Settings) -> None:
     """Open the studio, print its address, and stay until interrupted."""
     ctx = open_context(settings)
     served = start(ctx)
-    print(f"{TITLE} is open at {served.url}", flush=True)
+    print(f"{TITLE} is open at {served.url}{f'?key={quote(settings.password)}' if settings.password else ''}", flush=True)
     threading.Thread(target=_warm, args=(ctx,), name="warm", daemon=True).start()
     threading.Thread(target=_keep_house, args=(ctx.engine, ctx.settings.keep_alive_min), name="house", daemon=True).start()
     try:

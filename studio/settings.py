@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,7 +40,8 @@ class Settings:
     Gradio's tunnel. listen: reachable from other machines. base: id of the base that is loaded first. cache_dir: downloaded
     weights and the user's pictures. models_dir: the user's own model files, None = `models` in cache_dir. budget_gb: memory that
     resident models may take, None = decided by the engine. keep_alive_min: minutes after which an unused model is unloaded, None =
-    when its room is needed. open_browser: whether a browser window opens when the server answers.
+    when its room is needed. open_browser: whether a browser window opens when the server answers. password: what everybody has to
+    know to get in, "" = nothing; a studio that others can reach always has one.
     """
     host: str = LOOPBACK
     port: int = DEFAULT_PORT
@@ -51,6 +53,7 @@ class Settings:
     open_browser: bool = False
     models_dir: Path | None = None
     keep_alive_min: float | None = None
+    password: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not 1 <= self.port <= 65535:
@@ -82,11 +85,11 @@ class Settings:
         return cls(host=EVERY_INTERFACE if values.listen else LOOPBACK, port=values.port, share=values.share, listen=values.listen,
                    base=values.base, cache_dir=values.cache_dir.expanduser(), budget_gb=values.budget_gb,
                    open_browser=not values.no_browser and not reachable and has_screen(env), models_dir=values.models_dir,
-                   keep_alive_min=values.keep_alive_min)
+                   keep_alive_min=values.keep_alive_min, password=values.password or (secrets.token_urlsafe(12) if reachable else ""))
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready, for printing and for saving beside results."""
-        return asdict(self) | {"cache_dir": str(self.cache_dir), "models_dir": str(self.own_models)}
+        return asdict(self) | {"cache_dir": str(self.cache_dir), "models_dir": str(self.own_models), "password": "set" if self.password else ""}
 
 
 def parser(env: Mapping[str, str]) -> Parser:
@@ -96,8 +99,10 @@ def parser(env: Mapping[str, str]) -> Parser:
     add_flags(out, env)
     server = out.add_argument_group("server")
     server.add_argument("--port", type=int, default=env.get("ONESTROKE_PORT", DEFAULT_PORT), help="first port to try")
-    server.add_argument("--listen", action="store_true", help="let other machines of your network in (no password)")
+    server.add_argument("--listen", action="store_true", help="let other machines of your network in, with a password")
     server.add_argument("--share", action="store_true", help="also open a public address through Gradio's tunnel")
+    server.add_argument("--password", default=env.get("ONESTROKE_PASSWORD", ""), metavar="TEXT",
+                        help="what everybody has to know to get in; unset = a fresh one with --listen or --share, else none")
     server.add_argument("--keep-alive-min", type=float, default=env.get("ONESTROKE_KEEP_ALIVE_MIN"), metavar="MIN",
                         help="unload a model that nobody used for so long; unset = when its room is needed")
     server.add_argument("--no-browser", action="store_true", help="print the address, open no window")

@@ -18,7 +18,7 @@ STYLE_LINK = '<link rel="stylesheet" href="studio/models/page/models.css">'
 LOAD_JS = """
 import(new URL('studio/models/page/models.js', document.baseURI)).then(({ start }) => start(element.querySelector('.os-models')));
 """
-NAMES = {"base": "Bases", "lora": "LoRAs", "controlnet": "ControlNets", "t2i": "T2I adapters", "ip_adapter": "Image prompts",
+NAMES = {"base": "Bases", "lora": "LoRAs", "controlnet": "ControlNets", "t2i": "T2I adapters", "ip_adapter": "Image prompts", "upscaler": "Upscalers",
          "embedding": "Embeddings", "vae": "VAEs", "layerdiffuse": "Transparency"}
 
 

@@ -9,7 +9,8 @@ import pytest
 from models.errors import BadInput
 from models.job import AdapterUse, Extent
 from models.spec import Arch, BaseSpec, Style
-from studio.app import HostGuard, free_port
+from studio.app import free_port
+from studio.guard import HostGuard
 from studio.live.controls import Controls
 from studio.tab import Tab, discover_tabs
 from studio.tabs.live import job_from, refine_steps

@@ -18,7 +18,7 @@ def test_defaults_are_private_and_silent_without_a_screen() -> None:
 def test_every_flag_is_understood(tmp_path: Path) -> None:
     argv = ["--share", "--listen", "--port", "7999", "--base", "sd_unet", "--cache-dir", str(tmp_path), "--budget-gb", "1.5"]
     settings = Settings.from_args(argv, {})
-    assert settings == Settings(EVERY_INTERFACE, 7999, True, True, "sd_unet", tmp_path, 1.5, False)
+    assert settings == Settings(EVERY_INTERFACE, 7999, True, True, "sd_unet", tmp_path, 1.5, False, password=settings.password)
     assert settings.budget_bytes == 3 * 2 ** 29
 
 
