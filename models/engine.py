@@ -220,6 +220,7 @@ class Engine:
                     hook.prepare(job, use)
         with clock.time("encode"):
             given, mask = _given(base, job)
+            _show(base, job)
         with clock.time("denoise"):
             latents = _walk(brush, job, words, given, mask)
         if brush.cancel():
@@ -298,6 +299,16 @@ def _given(base: Base, job: Job) -> tuple[Tensor | None, Tensor | None]:
         return latents, None
     mask = pixels.to_tensor(_fitted(job.mask, job), base.device)
     return latents, torch.nn.functional.max_pool2d(mask, base.latent_px)
+
+
+def _show(base: Base, job: Job) -> None:
+    """Bases that look at the given picture themselves get it, and what of it may change."""
+    if hasattr(base, "show"):
+        if job.image is None or job.mask is None:
+            base.show(None, None)
+            return
+        rgb = pixels.to_tensor(Picture.from_array(_as_given(job)), base.device, base.dtype)
+        base.show(rgb, (pixels.to_tensor(_fitted(job.mask, job), base.device) > 0).to(base.dtype))
 
 
 def _as_given(job: Job) -> np.ndarray:

@@ -15,7 +15,8 @@ from models.spec import EMBEDDED, SD1, SD2, SDXL
 from models.weights import ASSETS, header
 
 BY_TEXT_WIDTH = {arch.context_dim: arch for arch in (EMBEDDED, SD1, SD2, SDXL)}
-CONTROLS = {"scribble": "scribble", "sketch": "sketch", "canny": "canny", "depth": "depth", "lineart": "lineart", "openpose": "pose",
+HOLES = "inpaint"                                    # what is unknown of the picture is -1 to such a control
+CONTROLS = {HOLES: HOLES, "scribble": "scribble", "sketch": "sketch", "canny": "canny", "depth": "depth", "lineart": "lineart", "openpose": "pose",
             "pose": "pose", "softedge": "softedge", "hed": "softedge", "pidinet": "softedge", "normal": "normal", "mlsd": "lines",
             "seg": "segmentation", "tile": "tile", "shuffle": "shuffle", "color": "colour", "colour": "colour", "qr": "qr"}
 GENERIC = ("diffusion_pytorch_model", "model", "pytorch_model", "adapter_model")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from torch import Tensor
@@ -20,7 +21,7 @@ from torch import Tensor
 from models import checkpoint, pixels
 from models.adapters._control_layout import config_of, renamed
 from models.adapters._fit import check_fits, said_arch
-from models.adapters._networks import AGAIN, control_of, filled, folder_of, name_of, read_config, shapes_of, shipped, weights_in
+from models.adapters._networks import AGAIN, HOLES, control_of, filled, folder_of, name_of, read_config, shapes_of, shipped, weights_in
 from models.contracts import Base, Hooks, Step
 from models.devices import Device
 from models.errors import BadInput, MissingWeights
@@ -140,8 +141,12 @@ class ControlAdapter:
         self._cond = self._pictures[key]
 
     def _fit(self, picture: Picture, extent: Extent) -> Tensor:
-        """[1, C, H, W] as the net's first convolution takes it, from the picture on white, cropped and resized to `extent`."""
+        """[1, C, H, W] as the net's first convolution takes it, from the picture on white, cropped and resized to `extent`. To a net for
+        inpainting what is transparent is unknown."""
         rgb = pixels.to_tensor(pixels.cover(pixels.flatten(picture), extent), self.device.name, self.device.dtype)
+        if self.spec.control == HOLES and picture.channels == 4:
+            alpha = pixels.cover(Picture.from_array(np.ascontiguousarray(picture.array[..., 3])), extent)
+            rgb = torch.where(pixels.to_tensor(alpha, self.device.name) < 0.5, -torch.ones_like(rgb), rgb)
         return hint(self.net, rgb).contiguous(memory_format=_layout(self.device))
 
     def _residuals(self, step: Step) -> dict[str, Any]:

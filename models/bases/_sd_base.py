@@ -16,6 +16,7 @@ from models.job import Job
 from models.sampling import spaced_sigmas, time_of_sigma, vp_scales, x0_from_epsilon, x0_from_v
 from models.spec import BaseSpec
 
+GREY = 0.5  # of what a network for inpainting does not know
 MAX_PROMPT_CHARS_READ = 4000  # far more than 77 tokens; spares the tokenizer a novel
 
 
@@ -32,6 +33,7 @@ class SdBase:
         self.vae.enable_slicing()
         self.sigmas, self.prediction = parts.sigmas, parts.prediction
         self.latent_channels = spec.arch.latent_channels
+        self.beside: Tensor | None = None
         self.encode_prompt = lru_cache(maxsize=128)(self._encode_prompt)
 
     def plan(self, job: Job) -> Plan:
@@ -58,6 +60,8 @@ class SdBase:
     def inputs(self, x: Tensor, sigma: float, cond: Any) -> dict[str, Any]:
         alpha, _ = vp_scales(sigma)
         x_vp = (alpha * x).to(self.dtype, memory_format=self.layout)
+        if self.for_holes:
+            x_vp = torch.cat([x_vp, self._hole(x).to(x_vp)], 1)
         time = torch.tensor(time_of_sigma(sigma, self.sigmas), device=self.device)
         return dict(sample=x_vp, timestep=time, encoder_hidden_states=cond)
 
@@ -70,6 +74,26 @@ class SdBase:
         if self.prediction == "v_prediction":
             return x0_from_v(alpha * x, out, sigma)
         return out if self.prediction == "sample" else x0_from_epsilon(x, out, sigma)
+
+    @property
+    def for_holes(self) -> bool:
+        """Whether the network is one for inpainting, which is also given the mask and the latents of what is known."""
+        return self.network.config.in_channels == 2 * self.latent_channels + 1
+
+    def show(self, rgb: Tensor | None, mask: Tensor | None) -> None:
+        """Called by the engine before each walk: the given picture [1, 3, H, W] in [0, 1] and what of it may change [1, 1, H, W], 1 = yes;
+        None = all of it. Only networks for inpainting look at it (Rombach et al. 2022, section 4.5)."""
+        self.beside = None
+        if self.for_holes and rgb is not None:
+            known = self.encode(rgb * (1 - mask) + GREY * mask)
+            self.beside = torch.cat([torch.nn.functional.interpolate(mask.float(), known.shape[-2:]), known], 1)
+
+    def _hole(self, x: Tensor) -> Tensor:
+        """[B, 1 + C, h, w]: the mask and the masked latents for a batch x [B, C, h, w]."""
+        if self.beside is None or self.beside.shape[-2:] != x.shape[-2:]:
+            height, width = (side * self.latent_px for side in x.shape[-2:])
+            self.show(torch.full((1, 3, height, width), GREY, device=x.device), torch.ones(1, 1, height, width, device=x.device))
+        return self.beside.expand(len(x), -1, -1, -1)
 
     def decode(self, latents: Tensor) -> Tensor:
         scaled = (latents / self.vae.config.scaling_factor).to(self.vae.dtype, memory_format=self.layout)

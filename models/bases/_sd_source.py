@@ -37,7 +37,7 @@ class Kind:
     """
 
     specs: tuple[BaseSpec, ...]
-    pipeline: str
+    pipeline: str | tuple[str, ...]
     parts: tuple[str, ...]
     layout: Callable[[Shapes, str], Layout | None]
     family: Callable[[dict[str, Any]], str]
@@ -185,14 +185,12 @@ def check_whole(name: str, lost: list[str]) -> None:
 
 
 def _arch(family: str, unet: dict[str, Any], name: str) -> Arch:
-    if unet.get("in_channels") != unet.get("out_channels"):
-        raise Incompatible(
-            f"{name} takes {unet['in_channels']} channels: it is an inpainting or editing model.",
-            "Use the plain model; masks work with it.",
-        )
+    taken, given = unet.get("in_channels"), unet.get("out_channels")
+    if taken not in (given, 2 * given + 1):  # the second: for inpainting, mask and masked latents come too
+        raise Incompatible(f"{name} takes {taken} channels: it is an editing or depth model.", "Use the plain model or one for inpainting.")
     if unet.get("time_cond_proj_dim"):
         raise Incompatible(f"{name} takes guidance as an input, as latent consistency models do.", "Use the plain model.")
-    return Arch(family, unet["cross_attention_dim"], unet["in_channels"])
+    return Arch(family, unet["cross_attention_dim"], given)
 
 
 def _spec(name: str, arch: Arch, files: tuple[WeightFile, ...], count: int, side_px: int | None, kind: Kind) -> BaseSpec:

@@ -63,7 +63,7 @@ def _abilities(slug: str, side_px: int | None) -> dict[str, Any]:
 
 KIND = Kind(
     specs=SPECS,
-    pipeline="StableDiffusionPipeline",
+    pipeline=("StableDiffusionPipeline", "StableDiffusionInpaintPipeline"),
     parts=("unet", "vae", "text_encoder"),
     layout=_layout,
     family=lambda unet: "sd2" if unet.get("use_linear_projection") else "sd1",

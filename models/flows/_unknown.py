@@ -20,7 +20,7 @@ from models.flows._tiles import Tiles, Window
 from models.job import AdapterUse, Extent, Job, Picture, Result
 from models.spec import EMBEDDED
 
-GRANTS = "outpainting"                               # what the adapter for this is found by
+GRANTS, HOLES = "outpainting", "inpaint"             # the adapter for this is found by what it grants, or by the control that it is
 WITHOUT = 0.75                                       # how far up the noise a base starts that cannot see what is known around
 MOST_FEATHER_PX = 256
 ALL = 0.999                                          # of a pixel: less than that is known = it is painted
@@ -35,8 +35,9 @@ Enlarge = Callable[[Picture, int], Picture]
 @dataclass(frozen=True)
 class Hand:
     """How a base paints beside something. native_px, multiple_px, min_px, max_px: its sizes. adapter: id of what makes it see what is
-    known, "" = none. change: how far up the noise it starts. detail: the same for the tiles, 0 = none. feather_px: how far inside what is
-    known the seam may reach. enlarge(picture, 2 | 4 | 8): who enlarges what was painted small, None = cubic."""
+    known, "" = none; whole: that is shown the whole canvas, as controls are, not the known part and its place. change: how far up the
+    noise it starts. detail: the same for the tiles, 0 = none. feather_px: how far inside what is known the seam may reach.
+    enlarge(picture, 2 | 4 | 8): who enlarges what was painted small, None = cubic."""
     native_px: int = 256
     multiple_px: int = 16
     min_px: int = 64
@@ -45,6 +46,7 @@ class Hand:
     change: float = WITHOUT
     detail: float = 0.3
     feather_px: int = 8
+    whole: bool = False
     enlarge: Enlarge | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -59,9 +61,10 @@ def suited(able: Abilities, feather_px: int = 8, enlarge: Enlarge | None = None)
     spec = able.spec
     if not able.can("inpainting"):
         raise BadInput(able.why_not("inpainting"), "Choose another base.")
-    adapter = able.granted.get(GRANTS, "")
+    own, controls = able.granted.get(GRANTS, ""), able.controls.get(HOLES, ())
+    adapter = own or next(iter(controls), "")
     change = 1.0 if adapter or spec.arch != EMBEDDED else WITHOUT
-    return Hand(spec.native_px[0], spec.multiple_px, spec.min_px, spec.max_px, adapter, change, 0.3, feather_px, enlarge)
+    return Hand(spec.native_px[0], spec.multiple_px, spec.min_px, spec.max_px, adapter, change, 0.3, feather_px, bool(adapter and not own), enlarge)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +144,8 @@ def filled(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
 def small_job(job: Job, canvas: Canvas, small: Canvas, hand: Hand) -> Job:
     """The job of the whole at the base's size. An adapter also gets what is known in as much detail as it can see."""
     extent = Extent(small.size[0], small.size[1])
-    uses = (*job.adapters, anchor_use(canvas, hand)) if hand.adapter else job.adapters
+    use = whole_use(small, hand) if hand.whole else anchor_use(canvas, hand) if hand.adapter else None
+    uses = (*job.adapters, use) if use else job.adapters
     return job.but(extent=extent, image=Picture.from_array(small.rgb), mask=mask_of(~small.known), strength=hand.change, adapters=uses, regions=())
 
 
@@ -154,6 +158,11 @@ def anchor_use(canvas: Canvas, hand: Hand) -> AdapterUse:
     rgba = np.dstack([part.rgb, part.known.astype(np.uint8) * 255])
     width, height = canvas.size
     return AdapterUse(hand.adapter, 1.0, Picture.from_array(rgba), words=" ".join(f"{v:.5f}" for v in (x0 / width, y0 / height, x1 / width, y1 / height)))
+
+
+def whole_use(small: Canvas, hand: Hand) -> AdapterUse:
+    """The small view as RGBA, alpha 0 = unknown."""
+    return AdapterUse(hand.adapter, 1.0, Picture.from_array(np.dstack([small.rgb, small.known.astype(np.uint8) * 255])))
 
 
 def mask_of(unknown: np.ndarray) -> Picture:

@@ -69,5 +69,6 @@ def residuals(control: Any, inputs: dict[str, Any], cond: Tensor, strength: floa
     Training calls it as the adapter does: predict(unet, x, time, words, **residuals(control, inputs_of(x, time, words), cond)).
     """
     taken = {key: inputs[key] for key in ("sample", "timestep", "encoder_hidden_states", "class_labels", "added_cond_kwargs") if key in inputs}
+    taken["sample"] = taken["sample"][:, :control.config.in_channels]        # without what a base for inpainting is given besides
     down, mid = control(**taken, controlnet_cond=cond, conditioning_scale=strength, return_dict=False)
     return {"down_block_additional_residuals": tuple(down), "mid_block_additional_residual": mid}

@@ -265,10 +265,56 @@ def test_other_folders_and_files_are_told_apart(own: Callable, tiny_folder: Path
         sd_unet.recognise(str(folder))
 
 
-def test_inpainting_checkpoints_are_refused_by_name(own: Callable) -> None:
-    path = own("tiny-sd1-file.safetensors")
+def with_channels(path: Path, count: int, of: Path) -> Path:
+    """A single file whose UNet takes so many channels, the weights of the first four as they were."""
     tensors = load_file(path)
-    tensors["model.diffusion_model.input_blocks.0.0.weight"] = torch.zeros(32, 9, 3, 3)
-    save_file(tensors, path)
-    with pytest.raises(Incompatible, match="takes 9 channels: it is an inpainting"):
-        sd_unet.recognise(str(path))
+    name = "model.diffusion_model.input_blocks.0.0.weight"
+    torch.manual_seed(0)
+    tensors[name] = torch.cat([tensors[name], torch.randn(32, count - 4, 3, 3) * 0.3], 1)
+    save_file(tensors, of)
+    return of
+
+
+def test_editing_checkpoints_are_refused_by_name(own: Callable, tmp_path: Path) -> None:
+    for count in (5, 8):
+        with pytest.raises(Incompatible, match=f"takes {count} channels: it is an editing or depth"):
+            sd_unet.recognise(str(with_channels(own("tiny-sd1-file.safetensors"), count, tmp_path / f"of-{count}.safetensors")))
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2"])
+def test_a_checkpoint_for_inpainting_sees_mask_and_known_latents(own: Callable, tmp_path: Path, family: str) -> None:
+    """The five channels are what diffusers' pipeline for it makes of picture and mask."""
+    base = open_base(with_channels(own(f"tiny-{family}-file.safetensors"), 9, tmp_path / "inpainting.safetensors"))
+    assert base.for_holes and base.spec.arch.latent_channels == 4 and base.spec.inpainting
+    rgb, mask = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)), torch.zeros(1, 1, 64, 64)
+    mask[..., 16:48, 8:40] = 1
+    base.show(rgb, mask)
+    masked = (rgb * 2 - 1) * (mask < 0.5)            # as StableDiffusionInpaintPipeline.__call__ masks it
+    theirs = base.vae.encode(masked).latent_dist.mode() * base.vae.config.scaling_factor
+    told = base.inputs(torch.zeros(2, 4, 8, 8), 1.0, None)["sample"]
+    assert told.shape == (2, 9, 8, 8) and torch.allclose(told[:, 5:], theirs.expand(2, -1, -1, -1), atol=1e-5)
+    assert torch.equal(told[0, 4], torch.nn.functional.interpolate(mask, size=(8, 8))[0, 0])
+    base.show(None, None)
+    assert (base.inputs(torch.zeros(1, 4, 8, 8), 1.0, None)["sample"][:, 4] == 1).all(), "without a picture everything may change"
+
+
+def test_what_is_painted_with_it_depends_on_what_is_known(own: Callable, tmp_path: Path) -> None:
+    path = with_channels(own("tiny-sd1-file.safetensors"), 9, tmp_path / "inpainting.safetensors")
+    engine = open_engine(bases=[str(path)], device="cpu")
+    mask = np.zeros((64, 64), np.uint8)
+    mask[:, 32:] = 255
+    pictures = [Picture.from_array(np.full((64, 64, 3), grey, np.uint8)) for grey in (20, 230)]
+    jobs = [JOB.but(base="inpainting", image=picture, mask=Picture.from_array(mask), steps=1) for picture in pictures]
+    first, second = (engine.render(job).pixels[0] for job in jobs)
+    assert (first[:, :32] == 20).all() and (second[:, :32] == 230).all()
+    assert np.abs(first[:, 48:].astype(int) - second[:, 48:]).mean() > 0.5
+    plain = engine.render(JOB.but(base="inpainting")).pixels
+    assert (engine.render(JOB.but(base="inpainting")).pixels == plain).all() and plain.shape == (1, 64, 64, 3)
+    engine.close()
+
+
+def test_a_folder_of_an_inpainting_pipeline_is_taken(own: Callable) -> None:
+    folder = own("tiny-sd1")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | {"_class_name": "StableDiffusionInpaintPipeline"}))
+    assert sd_unet.recognise(str(folder)).arch == Arch("sd1", 32, 4)

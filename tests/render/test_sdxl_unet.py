@@ -310,11 +310,17 @@ def test_a_pruned_unet_in_a_single_file_is_refused(own: Callable) -> None:
         open_base(path)
 
 
-def test_inpainting_checkpoints_and_pickles_are_refused(own: Callable, tmp_path: Path) -> None:
+def test_editing_checkpoints_and_pickles_are_refused_and_inpainting_ones_taken(own: Callable, tmp_path: Path) -> None:
     path = own("tiny-sdxl-file.safetensors")
-    save_file(load_file(path) | {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(32, 9, 3, 3)}, path)
-    with pytest.raises(Incompatible, match="takes 9 channels: it is an inpainting"):
+    whole = load_file(path)
+    save_file(whole | {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(32, 8, 3, 3)}, path)
+    with pytest.raises(Incompatible, match="takes 8 channels: it is an editing"):
         sdxl_unet.recognise(str(path))
+    save_file(whole | {"model.diffusion_model.input_blocks.0.0.weight": torch.zeros(32, 9, 3, 3)}, path)
+    base = open_base(path)
+    assert base.for_holes and base.spec.arch.latent_channels == 4
+    words = base.batch_cond([base.encode_prompt("a fox")])
+    assert base.denoise(torch.zeros(1, 4, 8, 8), 1.0, words, {}).shape == (1, 4, 8, 8)
     torch.save({"a": 1}, tmp_path / "model.ckpt")
     with pytest.raises(BadInput, match="pickle"):
         sdxl_unet.recognise(str(tmp_path / "model.ckpt"))
