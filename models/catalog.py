@@ -24,7 +24,7 @@ from models.stamps import FOLDERS
 from models.tags import id_of_file
 from models.weights import locate
 
-PLACES = {"base": ("base",), "adapter": tuple(kind for kind in FOLDERS if kind != "base"), "percept": ()}
+PLACES = {"base": ("base",), "adapter": tuple(kind for kind in FOLDERS if kind not in ("base", "upscaler")), "percept": ("upscaler",)}
 """The user's folders that are searched for an unknown id of a kind."""
 MATTING = "matting"
 """The user's folder of networks that cut out, beside "annotators"."""
@@ -104,7 +104,7 @@ class Catalog:
 
     @property
     def percepts(self) -> dict[str, PerceptSpec]:
-        return {k: self.percept(k).spec for k in self._percepts}
+        return {k: self.percept(k).spec for k in self._percepts if k not in self._own}
 
     def base(self, id: str) -> Entry:
         return self._find(self._bases, id, "base")
@@ -151,7 +151,7 @@ class Catalog:
 
     def forget(self, id: str) -> None:
         """The id means nothing any more, until it is found again."""
-        for table in (self._bases, self._adapters):
+        for table in (self._bases, self._adapters, self._percepts):
             table.pop(id, None)
         self._own.discard(id)
 
@@ -223,7 +223,7 @@ class Catalog:
 
 def found_by(kind: str, source: str) -> tuple[str, Any] | None:
     """(module that loads it, spec) of a path or hub id, asked of every plug-in of a kind; None when none knows it."""
-    for module in _modules({"base": bases, "adapter": adapters}[kind]):
+    for module in _modules({"base": bases, "adapter": adapters, "percept": percepts}[kind]):
         recognise = getattr(module, "recognise", None)
         if recognise and (spec := recognise(source)) is not None:
             return module.__name__, spec

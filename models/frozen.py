@@ -6,15 +6,15 @@ import json
 from dataclasses import asdict, fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 
-from models.spec import AdapterSpec, Arch, BaseSpec, Style, WeightFile
+from models.spec import AdapterSpec, Arch, BaseSpec, PerceptSpec, Style, WeightFile
 
-_TYPES = {kind.__name__: kind for kind in (BaseSpec, AdapterSpec)}
+_TYPES = {kind.__name__: kind for kind in (BaseSpec, AdapterSpec, PerceptSpec)}
 _PARTS = (*_TYPES.values(), Arch, Style, WeightFile)
 FORM = hashlib.sha256(repr([[(f.name, f.type) for f in fields(kind)] for kind in _PARTS]).encode()).hexdigest()[:16]
 """Another value whenever a spec gets other fields; text of another form is not read."""
 
 
-def freeze(spec: BaseSpec | AdapterSpec) -> str:
+def freeze(spec: BaseSpec | AdapterSpec | PerceptSpec) -> str:
     return json.dumps({"type": type(spec).__name__, "fields": asdict(spec)})
 
 

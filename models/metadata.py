@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Any
 
-KINDS = ("base", "lora", "controlnet", "t2i", "ip_adapter", "embedding", "vae", "layerdiffuse")
+KINDS = ("base", "lora", "controlnet", "t2i", "ip_adapter", "embedding", "vae", "layerdiffuse", "upscaler")
 LONG, SHORT, MANY_WORDS, JSON_LIMIT = 2000, 200, 24, 4_000_000
 _SIGNS = (                                           # first match decides; each is searched in every tensor name
     ("layerdiffuse", r"::\w+::\d+$"),
     ("lora", r"\.(lora_(A|B|down|up)\b|lora\.(down|up)\b|hada_w\d|lokr_w\d|dora_scale)"),
     ("ip_adapter", r"^(ip_adapter|image_proj)\."),
+    ("upscaler", r"^((params(_ema)?|model|module)\.)*(conv_first\.(0\.)?weight|body\.0\.(weight|rdb1\.conv1)|model\.0\.weight|model\.1\.sub\.0)"),
     ("controlnet", r"(^|\.)(controlnet_(cond_embedding|down_blocks)|input_hint_block|zero_convs)\."),
     ("base", r"^(model\.diffusion_model|double_blocks|transformer_blocks)\."),
     ("t2i", r"^(adapter\.)?body\.\d+\."),

@@ -29,7 +29,9 @@ from models.stamps import FOLDERS, SUFFIXES, Stamp, make_folders, stamp, walk
 from models.weights import header, sha256
 
 Recognise = Callable[[str, str], "tuple[str, Any] | None"]
-"""(what it may be: "base" or "adapter", path) -> (module that loads it, spec), or None."""
+"""(what it may be: "base", "adapter" or "percept", path) -> (module that loads it, spec), or None."""
+PLUGINS = {"": ("base", "adapter"), "base": ("base",), "upscaler": ("percept",)}
+"""What a model of a kind may be to the studio; of any other kind it is an adapter."""
 BATCH, CARD_LIMIT, CLOSE_MATCHES = 200, 1_000_000, 5
 VERSION = f"1-{FORM}"
 _SCHEMA = """
@@ -48,7 +50,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Model:
-    """One file or folder. `plugin`: "base" or "adapter" when something here can load it, else "". `error`: why it cannot be used.
+    """One file or folder. `plugin`: "base", "adapter" or "percept" when something here can load it, else "". `error`: why it cannot be used.
 
     `words`: trigger words. `facts`: what its header says, by the names of models.metadata. `sha256`: as it was when verified.
     """
@@ -187,10 +189,10 @@ class Shelf:
             return replace(model, title=model.title or metadata.plain(path.stem), error=f"{path.name} cannot be understood ({error!r}).")
 
     def _with_spec(self, model: Model) -> Model:
-        for plugin in ("base",) if model.kind == "base" else ("adapter",) if model.kind else ("base", "adapter"):
+        for plugin in PLUGINS.get(model.kind, ("adapter",)):
             if found := self.recognise(plugin, model.path):
                 module, spec = found
-                return replace(model, plugin=plugin, module=module, frozen=freeze(spec), arch=str(spec.arch),
+                return replace(model, plugin=plugin, module=module, frozen=freeze(spec), arch=str(getattr(spec, "arch", "")),
                                kind=model.kind or getattr(spec, "kind", "base"), title=metadata.plain(spec.title) or model.title)
         return model
 

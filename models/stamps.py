@@ -14,7 +14,8 @@ from models.errors import MissingWeights
 FOLDERS = {"base": ("bases", "checkpoints", "stable-diffusion"), "lora": ("loras", "lora", "lycoris"),
            "controlnet": ("controlnets", "controlnet"), "t2i": ("t2i", "t2i_adapters"),
            "ip_adapter": ("ip_adapters", "ipadapter", "ip-adapter"), "embedding": ("embeddings", "textual_inversion"),
-           "vae": ("vaes", "vae"), "layerdiffuse": ("layerdiffuse", "layer_model")}
+           "vae": ("vaes", "vae"), "layerdiffuse": ("layerdiffuse", "layer_model"),
+           "upscaler": ("upscalers", "upscale_models", "esrgan", "realesrgan", "swinir")}
 SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")     # what is looked at; its content says what it is
 DEPTH = 6                                            # folders within folders
 

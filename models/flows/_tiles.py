@@ -16,11 +16,12 @@ Window = tuple[int, int, int, int]                   # top, left, height, width
 
 
 def starts(size: int, tile: int, overlap: int) -> list[int]:
-    """Where tiles of `tile` px begin so that they cover `size` px and overlap by `overlap` px at least; the last one ends at the end."""
+    """Where tiles of `tile` px begin so that they cover `size` px and overlap by `overlap` px at least; the last one ends at the end. All
+    others begin at even px, so that a net which halves a picture pairs the same px in every tile."""
     if size <= tile:
         return [0]
-    count = -(-(size - overlap) // (tile - overlap))
-    return [round(i * (size - tile) / (count - 1)) for i in range(count)]
+    count = -(-(size - overlap) // (tile - overlap - 2))
+    return [i * (size - tile) // (count - 1) // 2 * 2 for i in range(count - 1)] + [size - tile]
 
 
 def shares(size: int, tile: int, at: list[int], scale: int) -> list[np.ndarray]:

@@ -27,9 +27,8 @@ from models.lab.ema import Ema
 from models.lab.metrics.features import FeatureNet
 from models.lab.upscale_damage import Painted, damaged, random_damage
 from models.lab.upscale_data import build
-from models.nets.upscale import KIND, SCALE, Upscaler
+from models.nets.upscale import DETAIL, KIND, SCALE, Upscaler
 
-DETAIL = "detail."                                   # before the names of the second turn's weights
 Say = Callable[[str], None]
 
 
@@ -38,12 +37,12 @@ class UpscaleConfig:
     """crop_px: of the small picture. painted: share of a batch that comes through the embedded base's autoencoder. second: share of the
     minutes for the second turn; judged: pictures of a batch that features and discriminator see there. believed: share of pictures whose
     scores are the net's own guess, as later in use."""
-    batch_size: int = 16
-    crop_px: int = 48
+    batch_size: int = 8
+    crop_px: int = 40
     lr: float = 1.2e-3
     second_lr: float = 4e-4
     second: float = 0.35
-    judged: int = 6
+    judged: int = 4
     painted: float = 0.3
     believed: float = 0.4
     feature_weight: float = 0.35

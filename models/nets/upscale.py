@@ -17,6 +17,7 @@ from torch.nn import functional as F
 KIND = "onestroke.upscale"
 SCALE, MULTIPLE_PX = 4, 2
 SCORES = 2                                           # blur, noise
+DETAIL = "detail."                                   # in a file: before the names of the weights that add detail
 FREQUENCIES = 16                                     # of each score
 
 
