@@ -24,4 +24,10 @@ def outpaint(s: Settings) -> None:
                   s.command, s.on, start=shipped if s.start == "shipped" else None)
 
 
-RECIPES = (outpaint,)
+def outpaint_scores(s: Settings) -> None:
+    """Compare canvases that `python3 launch.py bench outpaint` wrote with real ones: pack=FOLDER (outpaint-canvases of the cache folder)."""
+    from models.lab.outpaint_scores import run_outpaint_scores
+    print(run_outpaint_scores(Path(s.pack), f"`{s.command}`"))
+
+
+RECIPES = (outpaint, outpaint_scores)
