@@ -8,8 +8,10 @@ from starlette.requests import Request
 import studio.outpaint.tasks
 from models.errors import BadInput
 from models.flows._unknown import GRANTS
+from models.flows.foreground import places_for
 from models.flows.upscale import estimate, upscalers
 from studio.outpaint.costs import PER_PX, working_bytes
+from studio.outpaint.tasks.place import is_cut_out
 from studio.tab import Tab, TabContext
 from studio.workbench.bench import Part, open_bench, works_of
 from studio.workbench.task import plain
@@ -19,7 +21,7 @@ NAME = "outpaint"
 
 def build(ctx: TabContext) -> None:
     """The workbench with this tab's tasks, panels and questions."""
-    own = {"estimate": lambda request, asked: estimated(ctx, asked), "cost": cost}
+    own = {"estimate": lambda request, asked: estimated(ctx, asked), "cost": cost, "places": lambda request, asked: places(ctx, asked)}
     open_bench(ctx, Part(NAME, "Outpaint", studio.outpaint.tasks, own=own, more=lambda: {"upscalers": upscalers(ctx.engine.catalog)}))
 
 
@@ -30,6 +32,19 @@ def estimated(ctx: TabContext, asked: dict[str, Any]) -> dict[str, Any]:
         raise BadInput("That picture is not here any more.", "Load it again.")
     blur, noise = estimate(ctx.engine, plain(pictures[asked["picture"]]), session=NAME)
     return {"blur": round(blur, 3), "noise": round(noise, 3)}
+
+
+def places(ctx: TabContext, asked: dict[str, Any]) -> dict[str, Any]:
+    """picture (id), words, base, count -> places that suit the thing, each with a reason, and whether it is cut out."""
+    pictures, words, count = works_of(ctx).pictures, asked.get("words", ""), asked.get("count", 4)
+    if asked.get("picture") not in pictures:
+        raise BadInput("That picture is not here any more.", "Load it again.")
+    if not isinstance(words, str) or len(words) > 2000 or not isinstance(count, int) or not 1 <= count <= 8:
+        raise BadInput("Ask with words and a count from 1 to 8.")
+    spec = ctx.engine.catalog.base(asked.get("base") or ctx.engine.catalog.resolve_base(ctx.settings.base).id).spec
+    picture = pictures[asked["picture"]]
+    found = places_for(words, picture.array, spec, count)
+    return {"cut": is_cut_out(picture), "places": [{"words": place, "reason": reason} for place, reason in found]}
 
 
 def cost(request: Request, asked: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import BadInput, InUse, StudioError, UnknownId
+from models.files import clear_torn
 from studio.files import write_whole
 from studio.layers.pictures import PICTURE_ID, Pictures
 
@@ -114,8 +115,9 @@ class Documents:
         return document
 
     def sweep(self, now_s: float | None = None) -> None:
-        """Empty the bin of what lies there longer than BIN_S, then let go of pictures that nothing names. A file that cannot be read
-        stops the second, for what it names is not known."""
+        """Empty the bin of what lies there longer than BIN_S and clear what a killed process left half written, then let go of pictures that
+        nothing names. A file that cannot be read stops the last, for what it names is not known."""
+        clear_torn(self.folder, now_s)
         old_s = (time.time() if now_s is None else now_s) - BIN_S
         for path in (self.folder / "bin").glob("*.json"):
             if path.stat().st_mtime < old_s:

@@ -91,6 +91,7 @@ export class Box {
   }
 
   pointer(kind, x, y, e) {
+    if (this.bench.shown) { if (kind === 'down') this.bench.preview(null); return; }
     const { bench } = this, grip = this.drag?.grip ?? this.gripAt([x, y], e.pointerType === 'touch');
     if (kind === 'hover') { bench.cursor(grip ? CURSORS[grip] : this.onlyMove ? 'move' : 'grab'); return; }
     if (kind === 'down') { this.drag = { grip, from: [x, y], sides: this.sides, last: e }; bench.stage.still = true; return; }
@@ -122,9 +123,11 @@ export class Box {
 
   overlay(ink, { zoom, images }) {
     const { step } = this.bench;
-    if (!step) return;
+    if (!step || this.bench.shown) return;
     const e = this.edges, p = 1 / zoom, said = this.says(this);
-    if (this.any) { this.paintGhost(ink, e, images, step, zoom); shade(ink, e, step); }
+    if (this.any && !this.onlyMove) this.paintGhost(ink, e, images, step, zoom);
+    if (this.any && this.onlyMove) { ink.fillStyle = 'rgba(210, 74, 49, .07)'; ink.fillRect(e.left, e.top, e.right - e.left, e.bottom - e.top); }
+    if (this.any) shade(ink, e, step);
     ink.strokeStyle = said.wrong ? '#b3261e' : SEAL;
     ink.lineWidth = 1.5 * p;
     ink.setLineDash([6 * p, 4 * p]);

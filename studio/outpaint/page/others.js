@@ -35,6 +35,8 @@ export class Others {
     const now = this.region ? step.more.chosen?.[this.region - 1] ?? step.picture : step.picture;
     this.shots.replaceChildren(...(others.length > 1 ? others : []).map((one, n) => el('button.ol-shot', { type: 'button', 'aria-pressed': String(one.picture === now), 'aria-label': `Alternative ${n + 1}`, title: 'Take this one', onclick: () => this.pick(one) },
       el('img', { src: this.bench.pictureURL(one.picture, SIDE), alt: '' }))));
+    this.shots.hidden = others.length < 2;
+    this.where.hidden = !regions.length;
     this.more.textContent = others.length > 1 ? 'One more' : 'Paint another one';
     this.more.disabled = others.length >= MOST;
   }

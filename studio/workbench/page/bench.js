@@ -30,7 +30,7 @@ export class Bench {
   }
 
   tellAll(what, value) {
-    if (what === 'shown') this.panel = value;
+    if (what === 'shown') { this.panel = value; this.swipe(null); }
     for (const fn of [...this.heard.get(what) ?? []]) fn(value);
   }
 
@@ -50,6 +50,7 @@ export class Bench {
   take(document) {
     const kept = this.saving.begin(document), history = kept ? kept.history : document.history;
     Object.assign(this, { id: document.id, title: kept?.name ?? document.name, history, seen: [history.now], shown: null });
+    this.stage.previewing = false;
     this.compare(false);
     this.stage.fitted = true;
     this.stage.propose(null);
@@ -93,6 +94,7 @@ export class Bench {
     this.history = history;
     this.seen = [...this.seen.filter((id) => id !== history.now), history.now].slice(-SEEN_KEPT);
     this.shown = null;
+    this.stage.previewing = false;
     if (nothing) this.stage.fitted = true;
     this.show(keep);
     this.saving.change(this.title, history);
@@ -107,7 +109,9 @@ export class Bench {
 
   /** Another picture on the stage, until null or the next step: {picture, width, height, before}. */
   preview(picture) {
+    if (!picture && !this.shown) return;
     this.shown = picture;
+    this.stage.previewing = !!picture;
     this.stage.set(picture ?? this.step, true);
     this.element.classList.toggle('is-preview', !!picture);
   }

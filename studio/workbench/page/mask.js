@@ -37,7 +37,7 @@ export class Mask {
     const { ink, canvas } = this, turn = ++this.turn_ || (this.turn_ = 1);
     ink.setTransform(1, 0, 0, 1, 0, 0);
     ink.clearRect(0, 0, canvas.width, canvas.height);
-    for (const op of [...this.ops]) { await this.draw(op); if (turn !== this.turn_) return; }
+    for (const op of [...this.ops]) { await this.draw(op, () => turn === this.turn_); if (turn !== this.turn_) return; }
     this.touched();
   }
 
@@ -49,8 +49,9 @@ export class Mask {
 
   // ---- drawing
 
-  async draw(op) {
-    if (op.kind === 'picture') { await this.drawPicture(op); return; }
+  /** meant(): whether it is still to be drawn once its picture has come. */
+  async draw(op, meant = () => true) {
+    if (op.kind === 'picture') { await this.drawPicture(op, meant); return; }
     const { ink, canvas } = this;
     ink.setTransform(this.scale, 0, 0, this.scale, 0, 0);
     ink.globalCompositeOperation = op.add === false ? 'destination-out' : 'source-over';
@@ -70,8 +71,10 @@ export class Mask {
   }
 
   /** A kept mask: grey times alpha. */
-  async drawPicture({ id, add }) {
-    const { ink, canvas } = this, source = await this.bitmap(id), tinted = new OffscreenCanvas(canvas.width, canvas.height), own = tinted.getContext('2d', { willReadFrequently: true });
+  async drawPicture({ id, add }, meant) {
+    const source = await this.bitmap(id);
+    if (!meant()) return;
+    const { ink, canvas } = this, tinted = new OffscreenCanvas(canvas.width, canvas.height), own = tinted.getContext('2d', { willReadFrequently: true });
     own.drawImage(source, 0, 0, canvas.width, canvas.height);
     const image = own.getImageData(0, 0, canvas.width, canvas.height), { data } = image;
     for (let i = 0; i < data.length; i += 4) { data[i + 3] = data[i] * data[i + 3] / 255; [data[i], data[i + 1], data[i + 2]] = [210, 74, 49]; }

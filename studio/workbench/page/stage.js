@@ -43,7 +43,7 @@ export class Stage extends View {
   }
 
   get box() {
-    const { width, height } = this.stack?.extent ?? { width: 1, height: 1 }, more = this.proposed;
+    const { width, height } = this.stack?.extent ?? { width: 1, height: 1 }, more = this.previewing ? null : this.proposed;
     return { left: Math.min(0, more?.left ?? 0), top: Math.min(0, more?.top ?? 0), right: Math.max(width, more?.right ?? 0), bottom: Math.max(height, more?.bottom ?? 0) };
   }
 
