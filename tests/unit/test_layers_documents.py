@@ -1,6 +1,7 @@
 """Documents and pictures of the Layers tab on disk: content-addressed, whole or not at all, with a bin."""
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,3 +107,15 @@ def test_a_damaged_file_is_left_out_of_the_list_and_stops_the_sweep(documents: D
     with pytest.raises(BadInput, match="damaged"):
         documents.sweep(broken.changed_s + 10 * UNUSED_S)
     assert id in documents.pictures
+
+
+def test_what_a_killed_process_left_half_written_is_cleared_once_it_is_old(documents: Documents) -> None:
+    kept = documents.make("Kept", stack_of(documents.pictures.put(picture())))
+    torn = [documents.folder / "documents" / ".abc.json.77-1.tmp", documents.folder / "pictures" / "ab" / ".x.png.77-1.tmp"]
+    for path in torn:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"{half")
+    documents.sweep()
+    assert all(path.exists() for path in torn), "they may still be written"
+    documents.sweep(time.time() + 2 * 86400)
+    assert not any(path.exists() for path in torn) and documents.read(kept.id) == kept
