@@ -17,7 +17,7 @@ from models.job import MAX_SEED
 from models.vector.gaps import ROUNDING, changes, filled, gap_in
 from models.vector.pathtokens import BACK, END, FILL, SHEET, STROKE, Icon, drawing_of, icon_of, read_tokens, tokens_of
 from models.vector.vectors import Drawing, draw, read, write
-from models.vector.writing import Manner
+from models.vector.writing import Bounds, Manner
 
 Borrow = Callable[[str, Callable[[Any], Any]], Any]  # Engine.borrow
 PERCEPT = "icons"
@@ -75,6 +75,7 @@ class _Order:
     ends_with: int
     drawing: Callable[[tuple[int, ...]], Drawing]
     digits: int = 2
+    bounds: Bounds = Bounds()
 
 
 def icons(borrow: Borrow, wish: Wish, count: int = 8, seed: int = 0, progress: Progress = ignore_progress, cancel: Cancel = never_cancel) -> Drawings:
@@ -105,7 +106,8 @@ def repaint(borrow: Borrow, svg: str, region: Region, wish: Wish, count: int = 4
         raise BadInput("The region lies outside the icon.", "Draw a box over a part of it.")
     drawing = read(svg)
     gap = gap_in(drawing, region)
-    return _written(borrow, wish, _Order(gap.given, BACK, lambda tokens: _kept(filled(gap, tokens), drawing, region), 4), count, seed, progress, cancel)
+    order = _Order(gap.given, BACK, lambda tokens: _kept(filled(gap, tokens), drawing, region), 4, gap.bounds)
+    return _written(borrow, wish, order, count, seed, progress, cancel)
 
 
 def _kept(new: Drawing, old: Drawing, region: Region) -> Drawing:
@@ -145,7 +147,7 @@ def _batch(percept: Any, wish: Wish, order: _Order, seeds: Sequence[int], cancel
     if wish.other.strip() and wish.blend > 0:
         text = percept.between(text, percept.vector(wish.other), weights=(1 - wish.blend, wish.blend))
     manner = Manner(wish.top_p, wish.guidance, percept.manner(wish.manner))
-    return percept.write(text, order.given, seeds, manner, order.ends_with, cancel)
+    return percept.write(text, order.given, seeds, manner, order.ends_with, cancel, order.bounds)
 
 
 def _drawing(row: Any, order: _Order) -> Drawing | None:

@@ -162,7 +162,7 @@ def gaps_filled(net: IconWriter, icons: IconSet, phrases: Phrases, n: int, seed:
         x, y = rng.uniform(0, 0.5, 2)
         region = (x, y, x + 0.5, y + 0.5)
         gap = gap_in(old, region)
-        (row,) = write(net, phrases.mean([icons.named[i].words]), gap.given, [i], ends_with=BACK)
+        (row,) = write(net, phrases.mean([icons.named[i].words]), gap.given, [i], ends_with=BACK, bounds=gap.bounds)
         try:
             within, outside = changes(filled(gap, row.tokens), old, region) if row.ended else (0, 0)
         except BadInput:

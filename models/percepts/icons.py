@@ -20,7 +20,7 @@ from models.vector.pathtokens import END
 from models.spec import PerceptSpec, WeightFile
 from models.text import WIDTH, TextEncoder
 from models.weights import locate
-from models.vector.writing import Manner, Written, write
+from models.vector.writing import Bounds, Manner, Written, write
 
 SPECS = (PerceptSpec(id="icons", title="Icons from words", files=(WeightFile("vectors/icons.safetensors"),), bytes=103_745_320,
                      licence="Apache-2.0", sees="icons"),)
@@ -60,9 +60,9 @@ class Icons:
         return self.manners.index(name)
 
     def write(self, text: Tensor, given: Sequence[int], seeds: Sequence[int], manner: Manner = Manner(), ends_with: int = END,
-              cancelled: Callable[[], bool] = lambda: False) -> list[Written]:
+              cancelled: Callable[[], bool] = lambda: False, bounds: Bounds = Bounds()) -> list[Written]:
         """See models.vector.writing.write."""
-        return write(self.net, text, given, seeds, manner, ends_with, cancelled)
+        return write(self.net, text, given, seeds, manner, ends_with, cancelled, bounds)
 
     def networks(self) -> Sequence[torch.nn.Module]:
         return ()                                    # stays in main memory

@@ -19,6 +19,7 @@ from models.vector.pathdata import Path, moved
 from models.vector.pathtokens import (CLOSE, CURVE, FILL, GRID, LINE, MOVE, STROKE, Icon, Unit, checked, extent, painted, rounded, row_of, to_grid, units_of,
                                       with_gap)
 from models.vector.vectors import Drawing, draw
+from models.vector.writing import Bounds
 
 SLACK = 6                                            # cells: a new point up to so far outside the box is moved to its border
 LEAST = 2.0                                          # cells: shorter parts inside the box are no gap of their own
@@ -53,6 +54,13 @@ class Gap:
     @property
     def given(self) -> list[int]:
         return with_gap(self.icon, self.start, self.stop)
+
+    @property
+    def bounds(self) -> Bounds:
+        """What the writer has to keep to, so that what it writes fits."""
+        left, top, right, bottom = self.box
+        box = tuple(int(np.clip(v, 0, GRID - 1)) for v in (np.ceil(left), np.ceil(top), np.floor(right), np.floor(bottom)))
+        return Bounds(box, bool(self.hole and self.hole.ends is not None))
 
 
 def gap_in(drawing: Drawing, region: Box) -> Gap:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.errors import BadInput, Cancelled
 from models.nets.icons import Cache, IconWriter
-from models.vector.pathtokens import END, FIRST_POINT, GRID, STROKE, Pen, allowed
+from models.vector.pathtokens import CLOSE, END, FIRST_POINT, GRID, MOVE, STROKE, Pen, allowed
 
 LONGEST = 128                                        # tokens of one icon; the writer saw 64 and fewer, with a gap up to 130
 
@@ -31,6 +31,13 @@ class Manner:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """Where points may lie, (left, top, right, bottom) in cells; one_path: nothing is closed and no other sub-path begun."""
+    box: tuple[int, int, int, int] = (0, 0, GRID - 1, GRID - 1)
+    one_path: bool = False
+
+
+@dataclass(frozen=True)
 class Written:
     """tokens: what was given, then what was written; ended: whether it came to an end of its own within LONGEST; fit: how much likelier
     the words made it, in nats (log p(icon | words) - log p(icon), by the writer itself); 0 without guidance."""
@@ -41,10 +48,10 @@ class Written:
 
 @torch.inference_mode()
 def write(net: IconWriter, text: Tensor, given: Sequence[int], seeds: Sequence[int], manner: Manner = Manner(), ends_with: int = END,
-          cancelled: Callable[[], bool] = lambda: False) -> list[Written]:
+          cancelled: Callable[[], bool] = lambda: False, bounds: Bounds = Bounds()) -> list[Written]:
     """One sequence a seed, each going on from `given`. text: [384] or one row a seed, of unit variance; ends_with: END, or BACK where
-    `given` ends with the gap to fill. Raises Cancelled."""
-    hand = _Hand(net, text.expand(len(seeds), -1), given, seeds, manner, ends_with)
+    `given` ends with the gap to fill; bounds: of what is written. Raises Cancelled."""
+    hand = _Hand(net, text.expand(len(seeds), -1), given, seeds, manner, ends_with, bounds)
     while hand.open and hand.steps < LONGEST:
         if cancelled():
             raise Cancelled()
@@ -55,8 +62,9 @@ def write(net: IconWriter, text: Tensor, given: Sequence[int], seeds: Sequence[i
 class _Hand:
     """The rows of one batch, their pens, and the cache of the network; with guidance every row is there twice, once without words."""
 
-    def __init__(self, net: IconWriter, text: Tensor, given: Sequence[int], seeds: Sequence[int], manner: Manner, ends_with: int) -> None:
-        self.net, self.manner, self.ends_with = net, manner, ends_with
+    def __init__(self, net: IconWriter, text: Tensor, given: Sequence[int], seeds: Sequence[int], manner: Manner, ends_with: int,
+                 bounds: Bounds) -> None:
+        self.net, self.manner, self.ends_with, self.bounds = net, manner, ends_with, bounds
         self.closes = given[0] == STROKE
         self.rows = [list(given) for _ in seeds]
         self.pens = [Pen() for _ in seeds]
@@ -83,7 +91,7 @@ class _Hand:
         live = torch.tensor([i in self.open for i in range(len(self.rows))])
         first = self._chosen(self.net.head_first(self.hidden), allow, live)
         column = (first - FIRST_POINT).clamp(min=0).to(self.hidden.device)
-        row = self._chosen(self.net.rows(self.hidden, column.repeat(self.twice)), None, live & (first >= FIRST_POINT))
+        row = self._chosen(self.net.rows(self.hidden, column.repeat(self.twice)), self._span(1).expand(len(first), -1), live & (first >= FIRST_POINT))
         tokens = torch.where(first >= FIRST_POINT, first + row * GRID, first).tolist()
         told = [pen.take(token) for pen, token in zip(self.pens, tokens, strict=True)]
         self.steps += 1
@@ -97,21 +105,24 @@ class _Hand:
     def _allowed(self, i: int) -> Tensor:
         """bool [symbols + GRID] of what row i may write next; an icon is not over before it began, one that is over ends again."""
         commands, point = allowed(self.pens[i].state, self.ends_with, self.closes)
-        commands = [c for c in commands if c != END or len(self.rows[i]) > 1]
+        commands = [c for c in commands if (c != END or len(self.rows[i]) > 1) and not (self.bounds.one_path and c in (MOVE, CLOSE))]
         allow = torch.zeros(FIRST_POINT + GRID, dtype=torch.bool)
         allow[commands if commands or point else [self.ends_with]] = True
-        allow[FIRST_POINT:] = point
+        allow[FIRST_POINT:] = self._span(0) if point else False
         return allow
 
-    def _chosen(self, logits: Tensor, allow: Tensor | None, counts: Tensor) -> Tensor:
+    def _span(self, axis: int) -> Tensor:
+        """bool [GRID]: the columns, or rows, that points may lie in."""
+        cells = torch.arange(GRID)
+        return (cells >= self.bounds.box[axis]) & (cells <= self.bounds.box[axis + 2])
+
+    def _chosen(self, logits: Tensor, allow: Tensor, counts: Tensor) -> Tensor:
         """int64 [rows] on the CPU, from logits [rows * twice, N]; where `counts` [rows], what the words gave is added to `fit`."""
         logits = logits.float().cpu()
         asked, plain = logits.chunk(2) if self.twice == 2 else (logits, logits)
         if self.twice == 2:
             logits = plain + self.manner.guidance * (asked - plain)
-        if allow is not None:
-            logits = logits.masked_fill(~allow, -torch.inf)
-            asked, plain = (half.masked_fill(~allow, -torch.inf) for half in (asked, plain))
+        logits, asked, plain = (half.masked_fill(~allow, -torch.inf) for half in (logits, asked, plain))
         share, order = logits.softmax(-1).sort(dim=-1, descending=True, stable=True)
         share = share * (share.cumsum(-1) - share < self.manner.top_p)
         at = torch.stack([torch.rand((), generator=dice) for dice in self.dice])[:, None] * share.sum(-1, keepdim=True)
