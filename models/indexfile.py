@@ -45,7 +45,7 @@ class IndexFile:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None)
         try:
-            _use_wal(db)
+            use_wal(db)
             db.execute("PRAGMA synchronous = NORMAL")
             if not self._is_laid_out(db):
                 self._lay_out(db)
@@ -71,7 +71,7 @@ class IndexFile:
             db.execute("INSERT INTO about VALUES (?)", (self.version,))
 
 
-def _use_wal(db: sqlite3.Connection) -> None:
+def use_wal(db: sqlite3.Connection) -> None:
     """Write-ahead logging. The change into it wants the file alone and does not wait for `timeout` (SQLite calls no busy handler), so we do."""
     deadline = time.monotonic() + BUSY_S
     while db.execute("PRAGMA journal_mode").fetchone() != ("wal",):
