@@ -1,7 +1,7 @@
 """Running a task of the Layers tab: what was asked becomes a Call, what comes of it becomes JSON; the rest is studio/workbench/running.py."""
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -33,12 +33,12 @@ class Calls(Runner):
 
     def lines(self, request: Request, task: Task, call: Call) -> AsyncIterator[bytes]:
         """See Runner.stream."""
-        return self.stream(request, lambda line: self.outcome(task, call, line.progress, line.cancelled))
+        return self.stream(request, lambda line: self.outcome(task, call, line.progress, line.cancelled, line.part))
 
-    def outcome(self, task: Task, call: Call, progress: Progress, cancelled: Cancel) -> dict[str, Any]:
+    def outcome(self, task: Task, call: Call, progress: Progress, cancelled: Cancel, part: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
         """Run a task; its pictures are kept before the page hears of them."""
         values = {name: getattr(call, name) for name in ("engine", "library", "base", "stack", "pictures", "asked")}
-        return laid(task.run(Call(**values, progress=progress, cancelled=cancelled)), self.pictures)
+        return laid(task.run(Call(**values, progress=progress, cancelled=cancelled, part=part)), self.pictures)
 
 
 def laid(outcome: Outcome, pictures: Pictures) -> dict[str, Any]:

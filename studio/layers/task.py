@@ -63,7 +63,8 @@ class Outcome:
 @dataclass(frozen=True)
 class Call(Asking):
     """What a task gets. `base`: id of the model that is chosen in the tab. `pictures`: RGBA of every layer by its digest. `asked`: JSON
-    from the panel; read it through the methods, which refuse what cannot be used by name. `progress(done, total, what)` shows a bar."""
+    from the panel; read it through the methods, which refuse what cannot be used by name. `progress(done, total, what)` shows a bar,
+    `part(JSON)` reaches the panel's onPart at once."""
     engine: Any
     library: Any
     base: str
@@ -72,6 +73,7 @@ class Call(Asking):
     asked: dict[str, Any]
     progress: Progress = lambda done, total, what: None
     cancelled: Cancel = lambda: False
+    part: Callable[[dict[str, Any]], None] = lambda part: None
     session = "layers"
 
     def layer(self, name: str = "layer") -> Layer:

@@ -203,9 +203,9 @@ export class Desk {
   /** The whole document, or some of its nodes, as an OffscreenCanvas. */
   flattened(scale = 1, nodes = undefined) { return flattened(this.stack, this.images, scale, nodes); }
 
-  async run(taskId, asked = {}, { onProgress, apply = true, label, signal } = {}) {
+  async run(taskId, asked = {}, { onProgress, onPart, apply = true, label, signal } = {}) {
     try {
-      const body = { document: this.stack, base: this.base, asked: { layers: [...this.selection], ...asked } }, outcome = await server.task(taskId, body, { onProgress, signal });
+      const body = { document: this.stack, base: this.base, asked: { layers: [...this.selection], ...asked } }, outcome = await server.task(taskId, body, { onProgress, onPart, signal });
       if (outcome.notes.length) this.tell(outcome.notes.join(' '), 'info');
       if (apply && outcome.layers.length) this.apply(outcome, label ?? this.config.tasks.find((task) => task.id === taskId)?.title ?? 'Make');
       this.mark(outcome.marks);
