@@ -2,7 +2,7 @@
 const PAGE = 60, LOOK_MS = 2000, PAUSE_MS = 180;
 const COLOURS = ['#d24a31', '#e8b04a', '#7fae84', '#5b86b8', '#8fb7d9', '#7b4fb3', '#a4683f', '#2c8a7d'];
 const KINDS = { base: 'Base', lora: 'LoRA', controlnet: 'ControlNet', control: 'Control', t2i: 'T2I adapter', ip_adapter: 'Image prompt', image_prompt: 'Image prompt',
-  embedding: 'Embedding', vae: 'VAE', layerdiffuse: 'Transparency', percept: 'Eye', decoder: 'Decoder', keep_out: 'Keep out', unknown: 'Unknown' };
+  embedding: 'Embedding', vae: 'VAE', layerdiffuse: 'Transparency', upscaler: 'Enlarging', percept: 'Eye', decoder: 'Decoder', keep_out: 'Keep out', unknown: 'Unknown' };
 const FACTS = { description: 'About', usage: 'How to use', author: 'Author', licence: 'Licence', date: 'Date', tags: 'Tags', architecture: 'Made for', trained_on: 'Trained on',
   resolution: 'Resolution', prediction: 'Predicts', rank: 'Rank', alpha: 'Alpha', pictures: 'Pictures', steps: 'Steps', tensor_sha256: 'Tensor hash' };
 

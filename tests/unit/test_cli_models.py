@@ -174,4 +174,4 @@ def test_only_what_a_pipeline_needs_is_chosen() -> None:
 
 
 def test_every_kind_has_a_folder() -> None:
-    assert set(FOLDERS) == {"base", "lora", "controlnet", "t2i", "ip_adapter", "embedding", "vae", "layerdiffuse"}
+    assert set(FOLDERS) == {"base", "lora", "controlnet", "t2i", "ip_adapter", "embedding", "vae", "layerdiffuse", "upscaler"}
