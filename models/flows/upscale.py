@@ -14,10 +14,12 @@ import cv2
 import numpy as np
 
 from models.contracts import Cancel, Progress, ignore_progress, never_cancel
-from models.errors import BadInput, Cancelled, UnknownId
+from models.errors import BadInput, Cancelled, MissingWeights, UnknownId
 from models.flows._tiles import Tiles, Window
 from models.job import MAX_SIDE_PX, Extent, Picture
 from models.layers.edges import pad_rgb
+from models.spec import PerceptSpec
+from models.weights import locate
 
 LANCZOS, NET = "lanczos", "upscale"
 TIMES = (2, 4, 8)
@@ -74,10 +76,18 @@ def estimate(engine: Any, picture: Picture, session: str = "") -> tuple[float, f
 def upscalers(catalog: Any) -> list[dict[str, Any]]:
     """What can enlarge, the best first: {"id", "title", "here", "scale", "scores": whether blur, noise and fidelity matter, "cure"}."""
     shipped = [{"id": spec.id, "title": spec.title, "here": True, "scale": 4, "scores": True, "cure": ""}
-               for spec in catalog.percepts.values() if spec.sees == "larger"]
+               for spec in catalog.percepts.values() if spec.sees == "larger" and _is_here(spec)]
     own = catalog.shelf.models(kind="upscaler") if catalog.shelf else ()
     theirs = [{"id": model.id, "title": model.title, "here": not model.error, "scale": 0, "scores": False, "cure": model.error} for model in own]
     return [*shipped, *theirs, {"id": LANCZOS, "title": "Lanczos (plain enlarging)", "here": True, "scale": 0, "scores": False, "cure": ""}]
+
+
+def _is_here(spec: PerceptSpec) -> bool:
+    """Whether its weights are on this machine."""
+    try:
+        return all(locate(file) for file in spec.files)
+    except MissingWeights:
+        return False
 
 
 def check(picture: Picture, times: int, blur: float | None = None, noise: float | None = None, fidelity: float = 0.5) -> None:
