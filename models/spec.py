@@ -114,8 +114,8 @@ class AdapterSpec:
 class PerceptSpec:
     """A network that looks instead of paints. `sees`: "lines" [B, 1, H, W] in [0, 1]; "alpha" [B, 1, H, W] in [0, 1], how much of a
     pixel belongs to the thing, its look(rgb, hints) being told by hints [B, 2, H, W] what to keep and what to drop; or "likeness", unit
-    vectors [B, D]; or "icons": it looks at nothing and writes icons from words (Engine.borrow); or "larger": it enlarges `scale` times
-    (models/flows/upscale.py)."""
+    vectors [B, D]; "words", such vectors that words have too; or "icons": it looks at nothing and writes icons from words
+    (Engine.borrow); or "larger": it enlarges `scale` times (models/flows/upscale.py)."""
     id: str
     title: str
     files: tuple[WeightFile, ...]

@@ -135,7 +135,7 @@ def errors(net: Any, restyle: Restyle, pairs: Pairs, encoder: PatchEncoder, kind
 
 
 def make_style(net: Any, pairs: tuple[Pairs, Pairs, Pairs], teachers: Teachers, budget: Budget, path: Path, command: str, device: str = "cpu",
-               config: StyleConfig = StyleConfig(), start: Path | None = None) -> None:
+               config: StyleConfig = StyleConfig(), start: Path | None = None, count: int = 48) -> None:
     """Build, train, measure, export. `pairs`: to learn from, unseen concepts, unseen concepts with HELD as the target."""
     torch.manual_seed(config.seed)
     restyle, shape, before = first(start, KIND, "style", Restyle, lambda: _fresh(net, config.rank))
@@ -143,8 +143,8 @@ def make_style(net: Any, pairs: tuple[Pairs, Pairs, Pairs], teachers: Teachers, 
     train_style(net, restyle, pairs[0], teachers, budget, config, device, lambda text: print(text, flush=True))
     if rank():
         return
-    told = {kind: errors(net, restyle, pairs[1], teachers.encoder, kind, device=device) for kind in ONLY}
-    told[f"held-out set {HELD}"] = errors(net, restyle, pairs[2], teachers.encoder, "set", HELD, device)
+    told = {kind: errors(net, restyle, pairs[1], teachers.encoder, kind, device=device, count=count) for kind in ONLY}
+    told[f"held-out set {HELD}"] = errors(net, restyle, pairs[2], teachers.encoder, "set", HELD, device, count)
     recipe = {"command": command, "config": asdict(config), "updates": before + budget.updates, "held_out_set": HELD, "latent_distance": told}
     checkpoint.save(path, KIND, {"style": shape}, recipe, checkpoint.quantise(restyle.state_dict()), "Style of a picture",
                     says="Redraws a picture in the style of another, in one step, the same for every view.")
