@@ -121,6 +121,16 @@ class Finder:
         found = [*self._own(query, ids, count), *bundled]
         return sorted(found, key=lambda hit: -hit.score)[:count], _note(unread, len(ids)) or note
 
+    def like(self, id: str, count: int = SHOWN) -> list[tuple[str, float]]:
+        """(id, score) of the pictures of the library that look most like picture `id` of it, itself left out."""
+        ids = self.library.ids()
+        self._catch_up(ids)
+        known, vectors = self.index.matrix(ids)
+        if id not in known:
+            raise BadInput("That picture was not looked at yet.", "Try again in a moment.")
+        scores = vectors @ vectors[known.index(id)]
+        return [(known[i], float(scores[i])) for i in np.argsort(-scores) if known[i] != id and scores[i] > 0][:count]
+
     @property
     def index(self) -> LikenessIndex:
         with self._lock:
