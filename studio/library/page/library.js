@@ -69,7 +69,7 @@ export function start(root, { receivers, send }) {
     await about(done);
     await look();
     const back = undo && make('button', { type: 'button', onclick: () => change(undo, body, 'Undone.') }, 'Undo');
-    notice(says(done.changed) ?? says, false, back);
+    notice(typeof says === 'function' ? says(done.changed) : says, false, back);
   }
 
   const many = (count) => count === 1 ? 'One picture' : `${count.toLocaleString()} pictures`;
