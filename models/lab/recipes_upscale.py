@@ -16,4 +16,11 @@ def upscale(s: Settings) -> None:
     make_upscaler(s.data, s.minutes, Path(s.out) if s.out else SHIPPED, s.command, start)
 
 
-RECIPES = (upscale,)
+def upscale_scores(s: Settings) -> None:
+    """Measure the net that enlarges (start=FILE: other weights) and write its part of assets/SCORES.md (out=FILE: elsewhere)."""
+    from models.lab.upscale_scores import run_upscale_scores
+    path = SHIPPED if s.start == "shipped" else Path(s.start)
+    print(run_upscale_scores(s.data, path, f"`{s.command}`", min(s.n, 300), Path(s.out) if s.out else ASSETS / "SCORES.md", s.data / "upscale.webp"))
+
+
+RECIPES = (upscale, upscale_scores)

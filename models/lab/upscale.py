@@ -1,9 +1,10 @@
 """Trains the net that enlarges: python -m models.lab upscale --minutes 40
 
-Two turns. The first learns what is there: Charbonnier distance of pixels and of their gradients, the degradation scores being learned
-beside it by regression. The second goes on from it and learns to look sharp: a distance of features (Zhang et al. 2018) and a time-aware
-discriminator (He et al. 2024, "TAD-SR", section 3.3) are added, which judges frozen features of pictures under noise and is told how
-much noise. Both sets of weights are kept; the slider "fidelity" lies between them.
+It begins as Real-ESRGAN's compact network (models.lab.upscale_trunk). Two turns. The first learns what is there: Charbonnier distance of
+pixels and of their gradients, the degradation scores being learned beside it by regression. The second goes on from it and learns to look
+sharp: a distance of features (Zhang et al. 2018) and a time-aware discriminator (He et al. 2024, "TAD-SR", section 3.3) are added, which
+judges frozen features of pictures under noise and is told how much noise. Both sets of weights are kept; the slider "fidelity" lies
+between them.
 """
 from __future__ import annotations
 
@@ -27,6 +28,7 @@ from models.lab.ema import Ema
 from models.lab.metrics.features import FeatureNet
 from models.lab.upscale_damage import Painted, damaged, random_damage
 from models.lab.upscale_data import build
+from models.lab.upscale_trunk import NAME, begun
 from models.nets.upscale import DETAIL, KIND, SCALE, Upscaler
 
 Say = Callable[[str], None]
@@ -36,11 +38,12 @@ Say = Callable[[str], None]
 class UpscaleConfig:
     """crop_px: of the small picture. painted: share of a batch that comes through the embedded base's autoencoder. second: share of the
     minutes for the second turn; judged: pictures of a batch that features and discriminator see there. believed: share of pictures whose
-    scores are the net's own guess, as later in use."""
+    scores are the net's own guess, as later in use. slow: factor of the trunk's learning rate, which is trained already."""
     batch_size: int = 8
     crop_px: int = 40
-    lr: float = 1.2e-3
-    second_lr: float = 4e-4
+    lr: float = 1e-3
+    second_lr: float = 5e-4
+    slow: float = 0.2
     second: float = 0.35
     judged: int = 4
     painted: float = 0.3
@@ -176,8 +179,11 @@ class Training:
     """A net on its way; `judge` is there in the second turn."""
 
     def __init__(self, net: Upscaler, batches: Iterator[Pairs], config: UpscaleConfig, lr: float, judge: Judge | None = None) -> None:
-        self.net, self.batches, self.config, self.lr, self.judge = net.to(memory_format=torch.channels_last).train(), batches, config, lr, judge
-        self.optimizer = torch.optim.AdamW(net.parameters(), lr=lr, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.net, self.batches, self.config, self.judge = net.to(memory_format=torch.channels_last).train(), batches, config, judge
+        new = lambda name: name.startswith(("scorer.", "told.")) or name.endswith((".a.weight", ".b.weight"))
+        trunk, others = ([p for name, p in net.named_parameters() if new(name) == kind] for kind in (False, True))
+        self.rates = (lr * config.slow, lr)
+        self.optimizer = torch.optim.AdamW([{"params": trunk}, {"params": others}], lr=lr, betas=(0.9, 0.99), weight_decay=1e-4)
         self.average, self.said = Ema(net, 0.995), {}
         self.judged = torch.arange(config.judged) * (config.batch_size - 1) // max(1, config.judged - 1)
 
@@ -198,8 +204,8 @@ class Training:
         if self.judge:
             self.said["judged rightly"] = self.judge.learn(made.detach()[self.judged], batch.large[self.judged])
         torch.nn.utils.clip_grad_norm_(self.net.parameters(), 0.5)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr * min(1.0, (self.average.updates + 1) / 50) * max(0.02, 1 - spent) ** 0.8
+        for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate * min(1.0, (self.average.updates + 1) / 50) * max(0.02, 1 - spent) ** 0.8
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.average.update(self.net)
@@ -229,11 +235,11 @@ def endless(crops: np.ndarray, painted: Painted | None, config: UpscaleConfig, s
         yield pairs(crops, painted, config, rng)
 
 
-def train_upscaler(crops: np.ndarray, painted: Painted | None, budgets: Sequence[Budget], config: UpscaleConfig, eyes: Callable[[], Eyes],
-                   say: Say = print, net: Upscaler | None = None, keep: Callable[[Upscaler], None] = lambda net: None) -> tuple[Upscaler, Upscaler]:
+def train_upscaler(net: Upscaler, crops: np.ndarray, painted: Painted | None, budgets: Sequence[Budget], config: UpscaleConfig,
+                   eyes: Callable[[], Eyes], say: Say = print, keep: Callable[[Upscaler], None] = lambda net: None) -> tuple[Upscaler, Upscaler]:
     """(faithful, detailed) after both turns; the second begins when the first is over, which `keep` is told."""
     torch.manual_seed(config.seed)
-    faithful = Training(net or Upscaler(), endless(crops, painted, config, config.seed), config, config.lr).run(budgets[0], "faithful", say)
+    faithful = Training(net, endless(crops, painted, config, config.seed), config, config.lr).run(budgets[0], "faithful", say)
     keep(faithful)
     judge = Judge(eyes(), config.seed)
     budgets[1].begin = time.monotonic()
@@ -246,7 +252,9 @@ def export(path: Path, faithful: Upscaler, detailed: Upscaler, recipe: dict[str,
     """Both sets of weights in one file; what the second turn did not change is written once."""
     one, two = faithful.state_dict(), detailed.state_dict()
     tensors = dict(one) | {DETAIL + name: value for name, value in two.items() if not torch.equal(value, one[name])}
-    checkpoint.save(path, KIND, {}, recipe, checkpoint.quantise(tensors), "Enlarge four times", says="Makes a picture four times as large in one step.")
+    config = {"width": faithful.enter.out_channels, "depth": len(faithful.layers), "rank": faithful.told.rank}
+    checkpoint.save(path, KIND, config, recipe, checkpoint.quantise(tensors), "Enlarge four times", licence="Apache-2.0 AND BSD-3-Clause",
+                    says="Makes a picture four times as large in one step. Its trunk began as Real-ESRGAN's (BSD-3-Clause, Xintao Wang).")
 
 
 def read(path: Path) -> tuple[Upscaler, Upscaler]:
@@ -269,11 +277,13 @@ def make_upscaler(folder: Path, minutes: float, path: Path, command: str, start:
     crops, _ = build(folder, say)
     painted = Painted(checkpoint.load_autoencoder(EMBEDDED / AUTOENCODER)) if (EMBEDDED / AUTOENCODER).exists() else None
     budgets = [Budget((1 - config.second) * minutes), Budget(config.second * minutes)]
-    net = read(start)[0] if start and start.exists() else None
+    going_on = bool(start and start.exists())
+    net, trunk = (read(start)[0], "") if going_on else begun()
 
     def write(faithful: Upscaler, detailed: Upscaler) -> None:
         updates = [budget.updates for budget in budgets]
-        export(path, faithful, detailed, {"command": command, "config": asdict(config), "updates": updates, "started_from": start.name if net else "",
+        export(path, faithful, detailed, {"command": command, "config": asdict(config), "updates": updates, "started_from": start.name if going_on else NAME,
+                                          "trunk_sha256": trunk,
                                           "pictures_seen": sum(updates) * config.batch_size})
         say(f"{updates} updates, {path.name}")
-    write(*train_upscaler(crops, painted, budgets, config, Eyes, say, net, lambda net: write(net, net)))
+    write(*train_upscaler(net, crops, painted, budgets, config, Eyes, say, lambda net: write(net, net)))

@@ -1,9 +1,10 @@
 """A small net that makes a picture four times as large in one step, told how blurred and how noisy it is.
 
-After S3Diff (Zhang et al. 2024, sections 3.2 and 3.3), without a diffusion model: a degradation net scores blur and noise of a picture in
-[0, 1]; Fourier features of both scores and an embedding of the block make a matrix M of r x r, which stands between the factors of a low
-rank path beside each block: y = W x + B (M (A x)). Everything is convolutional with a finite field of view and works at the size of the
-small picture and at half of it, so tiles give what the whole picture gives and no layer works at the large size but the last.
+The trunk is the compact network of Real-ESRGAN (Wang et al. 2021; "SRVGGNetCompact"), convolutions at the size of the small picture, whose
+published weights for drawn film are where training begins. On it S3Diff's way of telling a network what is wrong with a picture (Zhang et
+al. 2024, sections 3.2 and 3.3): a degradation net scores blur and noise in [0, 1]; Fourier features of both scores and an embedding of the
+layer make a matrix M of r x r, which stands between the factors of a low rank path beside each convolution: y = W x + B (M (A x)). The
+field of view is small and finite, so tiles give exactly what the whole picture gives.
 """
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 KIND = "onestroke.upscale"
-SCALE, MULTIPLE_PX = 4, 2
+SCALE = 4
 SCORES = 2                                           # blur, noise
 DETAIL = "detail."                                   # in a file: before the names of the weights that add detail
 FREQUENCIES = 16                                     # of each score
@@ -64,61 +65,45 @@ class Told(nn.Module):
         return self.fuse(both).unflatten(2, (self.rank, self.rank)) + torch.eye(self.rank, dtype=both.dtype, device=both.device)
 
 
-class Block(nn.Module):
-    """Two 3x3 convolutions and the low rank path, with a shortcut: [B, C, H, W] and M [B, r, r] -> [B, C, H, W]."""
+class Layer(nn.Module):
+    """A 3x3 convolution with the low rank path beside it, then a rectifier with a slope a channel: [B, C, H, W] and M [B, r, r] -> same."""
 
     def __init__(self, channels: int, rank: int) -> None:
         super().__init__()
-        self.first, self.second = (nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2))
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+        self.slope = nn.Parameter(torch.full((channels,), 0.25))
         self.a, self.b = nn.Conv2d(channels, rank, 1, bias=False), nn.Conv2d(rank, channels, 1, bias=False)
         nn.init.zeros_(self.b.weight)
-        with torch.no_grad():
-            self.second.weight.mul_(0.2)
 
     def forward(self, x: Tensor, m: Tensor) -> Tensor:
-        y = F.silu(self.first(x))
-        low = self.a(y)
+        low = self.a(x)
         mixed = torch.einsum("bij,bjhw->bihw", m.to(low.dtype), low) if len(m) > 1 else F.conv2d(low, m[0, :, :, None, None].to(low.dtype))
-        return x + self.second(y) + self.b(mixed)
+        return F.prelu(self.conv(x) + self.b(mixed), self.slope)
 
 
 class Upscaler(nn.Module):
-    """rgb [B, 3, H, W] in [0, 1] with even sides, scores [B, 2] in [0, 1] -> rgb [B, 3, 4H, 4W] around [0, 1], not clamped."""
+    """rgb [B, 3, H, W] in [0, 1], scores [B, 2] in [0, 1] -> rgb [B, 3, 4H, 4W] around [0, 1], not clamped."""
 
-    def __init__(self, width: int = 40, deep: int = 96, fine: int = 24, blocks: tuple[int, int, int] = (2, 5, 2), rank: int = 8) -> None:
+    def __init__(self, width: int = 64, depth: int = 16, rank: int = 16) -> None:
         super().__init__()
         self.scorer = Scorer()
-        self.told = Told(sum(blocks), rank)
-        self.enter = nn.Conv2d(3, width, 3, padding=1)
-        self.before = nn.ModuleList(Block(width, rank) for _ in range(blocks[0]))
-        self.down = nn.Conv2d(width, deep, 2, stride=2)
-        self.within = nn.ModuleList(Block(deep, rank) for _ in range(blocks[1]))
-        self.up = nn.Conv2d(deep, 4 * width, 1)
-        self.after = nn.ModuleList(Block(width, rank) for _ in range(blocks[2]))
-        self.finer, self.leave = nn.Conv2d(width, 4 * fine, 3, padding=1), nn.Conv2d(fine, 12, 3, padding=1)
+        self.told = Told(depth, rank)
+        self.enter, self.slope = nn.Conv2d(3, width, 3, padding=1), nn.Parameter(torch.full((width,), 0.25))
+        self.layers = nn.ModuleList(Layer(width, rank) for _ in range(depth))
+        self.leave = nn.Conv2d(width, 3 * SCALE ** 2, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
     def forward(self, rgb: Tensor, scores: Tensor) -> Tensor:
-        told = iter(self.told(scores).unbind(1))
-        x = self.enter((rgb - 0.5).to(self.enter.weight.dtype))
-        for block in self.before:
-            x = block(x, next(told))
-        y = self.down(x)
-        for block in self.within:
-            y = block(y, next(told))
-        x = x + F.pixel_shuffle(self.up(y), 2)
-        for block in self.after:
-            x = block(x, next(told))
-        x = self.leave(F.silu(F.pixel_shuffle(self.finer(F.silu(x)), 2)))
-        plain = F.interpolate(rgb.float(), scale_factor=SCALE, mode="bilinear", align_corners=False)
-        return plain + F.pixel_shuffle(x, 2).float()
+        x = F.prelu(self.enter(rgb.to(self.enter.weight.dtype)), self.slope)
+        for layer, m in zip(self.layers, self.told(scores).unbind(1), strict=True):
+            x = layer(x, m)
+        return F.interpolate(rgb.float(), scale_factor=SCALE) + F.pixel_shuffle(self.leave(x), SCALE).float()
 
 
 def field_of_view(net: Upscaler) -> int:
     """Px of the small picture around a place that can change what it becomes."""
-    fine = 2 * (len(net.before) + len(net.after)) + 3
-    return fine + 2 * (2 * len(net.within) + 1)
+    return len(net.layers) + 2
 
 
 def between(faithful: Mapping[str, Tensor], detailed: Mapping[str, Tensor], fidelity: float) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from models import checkpoint
 from models.devices import Device
 from models.nets.prepack import prepack
-from models.nets.upscale import DETAIL, KIND, MULTIPLE_PX, SCALE, Upscaler, between
+from models.nets.upscale import DETAIL, KIND, SCALE, Upscaler, between
 from models.percepts._larger import Larger
 from models.spec import PerceptSpec, WeightFile
 from models.weights import ASSETS, locate
@@ -30,7 +30,7 @@ WINDOW_PX, WINDOWS = 48, 12                          # what the scores are read 
 class Enlarger(Larger):
     """`takes_scores`: blur, noise and fidelity matter. The scores are read in fp32; the rest runs in the device's format, which adds to a
     plain enlargement in fp32, so flat places show no grain."""
-    scale, multiple_px, takes_scores = SCALE, MULTIPLE_PX, True
+    scale, takes_scores = SCALE, True
 
     def __init__(self, spec: PerceptSpec, net: Upscaler, detail: dict[str, Tensor], device: Device) -> None:
         self.spec, self.device = spec, device
@@ -60,19 +60,18 @@ class Enlarger(Larger):
     @torch.inference_mode()
     def estimate(self, rgb: Tensor) -> Tensor:
         """rgb [1, 3, H, W] in [0, 1] -> (blur, noise) [1, 2] in [0, 1]: the median over windows of the sizes seen in training."""
-        windows = busiest(_padded(rgb.float(), WINDOW_PX, 1))
+        windows = busiest(_padded(rgb.float()))
         return self.scorer(windows).median(0, keepdim=True).values
 
     @torch.inference_mode()
     def enlarge(self, rgb: Tensor, scores: Tensor | None = None, fidelity: float = 0.5) -> Tensor:
         """rgb [B, 3, H, W] in [0, 1], scores [B, 2] -> [B, 3, 4H, 4W] in [0, 1]."""
         self.at(fidelity)
-        height, width = rgb.shape[-2:]
-        rgb = _padded(rgb.float(), MULTIPLE_PX, MULTIPLE_PX)
+        rgb = rgb.float()
         if self.device.channels_last:
             rgb = rgb.contiguous(memory_format=torch.channels_last)
         scores = torch.cat([self.estimate(one[None]) for one in rgb]) if scores is None else scores.to(rgb.device)
-        return self.net(rgb, scores.to(self.device.dtype)).clamp(0, 1)[..., :SCALE * height, :SCALE * width]
+        return self.net(rgb, scores.to(self.device.dtype)).clamp(0, 1)
 
     def scores(self, rgb: np.ndarray) -> tuple[float, float]:
         """(blur, noise) of uint8 [H, W, 3]."""
@@ -86,11 +85,10 @@ class Enlarger(Larger):
         return sum(t.numel() * t.element_size() for t in kept) + sum(p.numel() for p in self.net.parameters()) * self.device.dtype.itemsize
 
 
-def _padded(rgb: Tensor, least: int, multiple: int) -> Tensor:
-    """Sides of `least` px or more and multiples of `multiple`, by repeating the last rows and columns."""
-    height, width = (max(least, side) for side in rgb.shape[-2:])
-    height, width = height + -height % multiple, width + -width % multiple
-    return F.pad(rgb, (0, width - rgb.shape[-1], 0, height - rgb.shape[-2]), mode="replicate")
+def _padded(rgb: Tensor) -> Tensor:
+    """Sides of WINDOW_PX or more, by repeating the last rows and columns."""
+    height, width = (max(0, WINDOW_PX - side) for side in rgb.shape[-2:])
+    return F.pad(rgb, (0, width, 0, height), mode="replicate")
 
 
 def busiest(rgb: Tensor) -> Tensor:
