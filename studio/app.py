@@ -20,6 +20,7 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from models.errors import BadInput, StudioError
+from studio.api.jobs import Jobs
 from studio.api.sdapi import SdApi
 from studio.guard import HostGuard, KeyGuard, SiteGuard
 from studio.library.store import Library
@@ -61,7 +62,10 @@ def build_app(ctx: TabContext) -> gr.Blocks:
                     _build_tab(tab, ctx)
                 page.select(partial(_opened, tab, ctx), None, None, queue=False, show_progress="hidden", api_visibility="private")
         ctx.handoff.complete()
-    ctx.routes.extend(SdApi(ctx.engine, ctx.library, ctx.engine.catalog.resolve_base(ctx.settings.base).id).routes())
+    base = ctx.engine.catalog.resolve_base(ctx.settings.base).id
+    jobs = Jobs(ctx.engine, ctx.library, base)
+    ctx.routes.extend([*SdApi(ctx.engine, ctx.library, base).routes(), *jobs.routes()])
+    ctx.closers.append(jobs.close)
     ctx.routes.extend([Route("/studio/library/{name}.png", _picture_route(ctx.library)),
                        Route("/studio/studio.css", lambda request: FileResponse(CSS_FILE))])
     return blocks
