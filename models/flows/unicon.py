@@ -15,9 +15,10 @@ import numpy as np
 from models.errors import BadInput
 from models.flows import Render
 from models.job import AdapterUse, Job, Picture, Result
+from models.nets.pair import loosened
 
 MODES = {"control": "Control", "read": "Read", "both": "Invent both", "loose": "Loose"}
-HINT = 0.8                                           # how noisy a loose signal begins
+HINT = loosened(0.6)                                 # how noisy a loose signal begins
 NOTHING = Picture.from_array(np.zeros((1, 1, 3), np.uint8))       # where neither is given: an adapter of pictures wants one
 
 

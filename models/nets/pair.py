@@ -24,6 +24,14 @@ PARTS = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0"}
 ATTENTION = tuple(PARTS.values())
 CONVOLUTIONS = ("conv1", "conv2", "conv_in", "conv_out")
 
+LOOSE_FROM = 0.75                                    # share of time below which noisy lines are read as well as clean ones (measured)
+
+
+def loosened(loose: float) -> float:
+    """A person's 0..1, from exact lines to none, as the share of time at which a signal's noise begins. Lines are read through a lot of
+    noise, so the scale begins where they start to get lost: up to LOOSE_FROM all of it would feel the same."""
+    return LOOSE_FROM + (1 - LOOSE_FROM) * loose if loose > 0 else 0.0
+
 
 @dataclass
 class Pairing:

@@ -50,7 +50,7 @@ WORDS = ("an apple", "a red heart", "a house", "a car", "a tree", "a guitar", "a
 SEEDS = 4
 PLACES = ("on a beach", "in a desert", "in the snow", "on a blue background", "on a green background", "in a field")
 NAMED = ("apple", "heart", "house", "car", "tree", "guitar", "butterfly", "clock", "rocket", "bus", "mushroom", "banana")
-SCENES, MOST, TRUTHS = 8, 5, 96
+SCENES, MOST, TRUTHS = 8, 5, 32
 QUICK = {"WORDS": WORDS[:2], "SEEDS": 1, "SCENES": 1, "MOST": 2, "TRUTHS": 4}
 NEAR_AND_FURTHER, STRAIGHT = (0.02, 0.07), 0.8        # depths of two rows, of the side; what the outer one has of the inner one
 CUT_SHARE, RING_PX, BESIDE_PX = 0.1, 24, 8
@@ -106,7 +106,7 @@ def alphas(render: Render, look: Look, job: Job, able: Abilities) -> dict[str, f
     if not (transparent := able.granted.get("rgba", "")):
         return {}
     some = {name: way for name, way in ways(able).items() if name in ("native", "matte")}
-    return held_out(render, look, job, transparent, drawings()[::max(1, 96 // TRUTHS)]) | came_back(render, look, job, some, WORDS, 2 if SEEDS > 1 else 1)
+    return held_out(render, look, job, transparent, drawings()[:TRUTHS]) | came_back(render, look, job, some, WORDS, 2 if SEEDS > 1 else 1)
 
 
 def cut_flat(alpha: np.ndarray, border: float) -> bool:

@@ -24,8 +24,8 @@ class ObjectWords:
 
 @dataclass(frozen=True)
 class SketchControls(Controls):
-    """`obey`: strength of the control, 0 ignores the lines. `control`: id of a control adapter, "" = the best that fits. `loose`: how
-    noisy the lines begin for a pair, 0 = exact, 1 = they are not looked at; other controls do not know it. `reach`: px around block
+    """`obey`: strength of the control, 0 ignores the lines. `control`: id of a control adapter, "" = the best that fits. `loose`: of
+    lines that a pair reads, from 0 = exact to 1 = they are not looked at (models.nets.pair.loosened); other controls do not know it. `reach`: px around block
     strokes that the second pass may change. `objects`: what the colours mean in a scene."""
     mode: str = "sketch"
     obey: float = 1.0

@@ -19,6 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from models.errors import BadInput, StudioError
 from models.lines import joined, pruned, strokes_of, thinned
 from models.weights import locate
+from studio.sketch import pairs
 from studio.sketch.scan import ink_of, lines_of, linked, outlines_of
 
 CANVAS_PX = 512
@@ -45,7 +46,7 @@ def annotators(engine: Any) -> list[tuple[str, str]]:
     cache_dir = engine.registry.cache_dir
     here = [(spec.id, spec.title) for spec in engine.catalog.percepts.values()
             if spec.sees == "lines" and _is_here(spec.files, cache_dir)]
-    return sorted(here, key=lambda one: one[0] != FIRST)
+    return sorted([*here, *pairs.readers(engine)], key=lambda one: one[0] != FIRST)
 
 
 def _is_here(files: Sequence[Any], cache_dir: Any) -> bool:
@@ -56,16 +57,21 @@ def _is_here(files: Sequence[Any], cache_dir: Any) -> bool:
 
 
 def make_lines(engine: Any) -> Callable[[Any], dict[str, Any]]:
-    """The page's server function `lines`: {"picture": data URL, "how": annotator id} -> {"strokes": [[x0, y0, x1, y1, ...], ...],
+    """The page's server function `lines`: {"picture": data URL, "how": annotator id, "base": the chosen model} -> {"strokes": [[x0, y0, x1, y1, ...], ...],
     "note"} on the canvas, or {"error": sentence}."""
     def lines(asked: Any) -> dict[str, Any]:
         try:
             asked = asked if isinstance(asked, dict) else {}
-            found = strokes_from(engine, bytes_of(asked.get("picture")), str(asked.get("how") or FIRST))
+            found = strokes_from(engine, bytes_of(asked.get("picture")), str(asked.get("how") or FIRST), str(asked.get("base") or ""))
         except StudioError as error:
             return {"error": str(error)}
-        return {"strokes": [stroke.round(1).ravel().tolist() for stroke in found.strokes], "note": found.note}
+        return told(found)
     return lines
+
+
+def told(found: Found) -> dict[str, Any]:
+    """As the page takes it."""
+    return {"strokes": [stroke.round(1).ravel().tolist() for stroke in found.strokes], "note": found.note}
 
 
 def bytes_of(url: object) -> bytes:
@@ -85,14 +91,15 @@ def _check_bytes(count: int) -> None:
         raise BadInput(f"The picture has {count / 2 ** 20:.0f} MB; up to {MAX_BYTES // 2 ** 20} MB can be loaded.", "Make it smaller and try again.")
 
 
-def strokes_from(engine: Any, picture: bytes | Image.Image, how: str = FIRST) -> Found:
-    """The lines of a picture, laid whole and centred on the canvas. Raises StudioError for what is no picture, and for an annotator that
-    is unknown or has no weights."""
-    engine.catalog.percept(how)
+def strokes_from(engine: Any, picture: bytes | Image.Image, how: str = FIRST, base: str = "") -> Found:
+    """The lines of a picture, laid whole and centred on the canvas; base: that a pair reads with, "" = the first that fits. Raises
+    StudioError for what is no picture, and for an annotator that is unknown or has no weights."""
+    if not how.startswith(pairs.READ):
+        engine.catalog.percept(how)
     image = opened(picture) if isinstance(picture, bytes) else picture
     fine = fitted(image, CANVAS_PX * FINE)
     ink = ink_of(fine)
-    paths = _seen(engine, fine, how) if ink is None else [(path, 1 / FINE) for path in lines_of(ink)]
+    paths = _seen(engine, fine, how, base) if ink is None else [(path, 1 / FINE) for path in lines_of(ink)]
     strokes = [laid(path, scale, fine.shape) for path, scale in paths[:MAX_STROKES]]
     return Found(strokes, _note(len(paths), ink is not None))
 
@@ -142,13 +149,14 @@ def fitted(image: Image.Image, side_px: int) -> np.ndarray:
 
 # --- lines -------------------------------------------------------------------------------------------------------------
 
-def _seen(engine: Any, fine: np.ndarray, how: str) -> list[tuple[np.ndarray, float]]:
+def _seen(engine: Any, fine: np.ndarray, how: str, base: str) -> list[tuple[np.ndarray, float]]:
     """What an annotator finds in a picture at FINE times the canvas, longest first: (stroke, canvas pixels of one of its pixels).
 
     Where most of it lies along dark outlines, as in a comic, their middle is taken instead of their two sides.
     """
     size = tuple(max(1, side // FINE) for side in fine.shape[1::-1])
-    thin = thin_lines(engine.look(how, cv2.resize(fine, size, interpolation=cv2.INTER_AREA)))
+    small = cv2.resize(fine, size, interpolation=cv2.INTER_AREA)
+    thin = thin_lines(pairs.read(engine, how, small, base) if how.startswith(pairs.READ) else engine.look(how, small))
     outlines = outlines_of(fine)
     if outlines is None:
         return [(path, 1.0) for path in joined(strokes_of(thin))]

@@ -10,6 +10,7 @@ from models.errors import BadInput
 from models.flows import Remembered
 from models.flows.block_and_detail import block_and_detail
 from models.flows.sketched_scene import Scene, SceneObject, sketched_scene, suited
+from models.flows.unicon import loosened
 from models.job import AdapterUse, Job, Picture, Result
 from studio.live.controls import job_of_words
 from studio.live.surface import Render
@@ -87,7 +88,7 @@ def _sketch(controls: SketchControls, job: Job, drawn: Drawn, control: str, lock
     """`locked`: the picture whose colours a control keeps that takes a second picture for that."""
     lines = Picture.from_array(np.repeat(lines_of([*drawn.masks.values()], job.extent.width), 3, 2))
     if controls.obey > 0:
-        job = _with(job, AdapterUse(control, float(controls.obey), lines, () if locked is None else (locked,), noise=float(controls.loose)))
+        job = _with(job, AdapterUse(control, float(controls.obey), lines, () if locked is None else (locked,), noise=loosened(controls.loose)))
     block = drawn.of(BLOCK)
     mode = "colour" if controls.mode == "colour" else "sketch"
     if block is None or not controls.second_pass:

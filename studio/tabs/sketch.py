@@ -16,7 +16,8 @@ from studio.live.surface import Surface
 from studio.sketch import inks
 from studio.sketch.controls import REACH_PX, SketchControls
 from studio.sketch.finding import make_find, make_found
-from studio.sketch.importing import annotators, make_lines
+from studio.sketch.importing import annotators, make_lines, strokes_from, told
+from studio.sketch.pairs import make_invent, pair_of
 from studio.sketch.task import CONTROLS, EDGES, LAYERED, Painter, SketchTask, control_for, task_from
 from studio.tab import Tab, TabContext
 from studio.tabs.live import LOAD_JS, PAGE_ONLY, can_avoid, connect, meter_html, minting, open_hub, refine_steps, wire_sends, with_picture
@@ -61,7 +62,7 @@ def side_controls(bases: dict[str, BaseSpec], spec: BaseSpec, adapters: Iterable
     style = widgets.style_picker(spec)
     control = gr.Dropdown(follows(adapters, spec), value="", label="Lines are read by", elem_id="os-control", visible=len(follows(adapters, spec)) > 2)
     obey = gr.Slider(0.0, 1.5, start.obey, step=0.05, label="Obey", info="0 invents, 1 follows your lines", elem_id="os-obey", buttons=[])
-    loose = gr.Slider(0.0, 1.0, start.loose, step=0.05, label="Loose", info="With UniCon: near 1 your lines are only a hint", elem_id="os-loose",
+    loose = gr.Slider(0.0, 1.0, start.loose, step=0.05, label="Loose", info="With UniCon: from exact lines to lines that are only a hint", elem_id="os-loose",
                       visible=has_pairs(adapters, spec), buttons=[])
     reference_strength = gr.Slider(0.0, 1.5, start.reference_strength, step=0.05, label="Reference", info="How much of its look comes along",
                                    elem_id="os-reference-strength", buttons=[])
@@ -86,6 +87,7 @@ def config(ctx: TabContext, controls: dict[str, Any], spec: BaseSpec) -> dict[st
             "modes": [{"id": id, "title": title} for id, title in MODE_TITLES],
             "inks": {"detail": inks.DETAIL, "block": inks.BLOCK, "objects": [*inks.OBJECTS]},
             "annotators": [{"id": id, "title": title} for id, title in annotators(ctx.engine)],
+            "pairs": {id: pair.id for id in ctx.engine.catalog.bases if (pair := pair_of(ctx.engine, id))},
             "references": [id for id in ctx.engine.catalog.bases if ctx.engine.catalog.able(id).can("reference_images")],
             "socket": "studio/sketch/socket"}
 
@@ -130,7 +132,8 @@ def make_hub(ctx: TabContext) -> Hub:
 
 def helpers(ctx: TabContext) -> list[Callable[..., Any]]:
     """What the page asks for besides pictures, as plain functions named as the page calls them."""
-    ask = {"lines": make_lines(ctx.engine), "find": make_find(ctx.engine, ctx.library), "found": make_found(ctx.engine, ctx.library)}
+    ask = {"lines": make_lines(ctx.engine), "find": make_find(ctx.engine, ctx.library), "found": make_found(ctx.engine, ctx.library),
+           "invent": make_invent(ctx.engine, lambda image: told(strokes_from(ctx.engine, image)))}
 
     def lines(asked: object = None) -> dict:
         return ask["lines"](asked)
@@ -140,7 +143,10 @@ def helpers(ctx: TabContext) -> list[Callable[..., Any]]:
 
     def found(asked: object = None) -> dict:
         return ask["found"](asked)
-    return [lines, find, found]
+
+    def invent(asked: object = None) -> dict:
+        return ask["invent"](asked)
+    return [lines, find, found, invent]
 
 
 def warms(ctx: TabContext) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import pytest
 
 from models.catalog import Abilities
 from models.errors import BadInput
+from models.flows.unicon import loosened
 from models.job import AdapterUse, Extent, Job, Picture, Result, Timings
 from models.spec import EMBEDDED, BaseSpec
 from studio.sketch.controls import ObjectWords, SketchControls
@@ -157,6 +158,8 @@ def test_a_pair_is_asked_for_by_name_and_may_follow_loosely():
     able = replace(ABLE, controls={"scribble": ("scribble",), "edges": ("unicon",)})
     assert control_for("", able) == "scribble" and control_for("unicon", able) == "unicon"
     use = task(canvas((DETAIL, 4)), able=able, control="unicon", loose=0.7).job.adapters[-1]
-    assert (use.id, use.noise, use.words) == ("unicon", 0.7, "")
+    assert (use.id, use.words) == ("unicon", "") and use.noise == loosened(0.7)
+    noises = [loosened(v) for v in np.linspace(0, 1, 11)]
+    assert noises[0] == 0 and noises[-1] == 1 and noises == sorted(noises) and noises[1] > 0.7, "noise through which lines are read as if clean is left out"
     with pytest.raises(BadInput, match="loose"):
         SketchControls().updated({"loose": 1.2})

@@ -18,8 +18,9 @@ export class Importing {
     this.asked = 0;
   }
 
-  /** file: any picture; empty: whether the drawing is. */
-  async open(file, empty) {
+  /** file: any picture; empty: whether the drawing is; how: an annotator to begin with; found: {strokes, note} that came with the picture;
+   *  taken(): after the lines are. */
+  async open(file, empty, { how, found, taken } = {}) {
     let bitmap;
     try {
       bitmap = await readPicture(file);
@@ -32,8 +33,17 @@ export class Importing {
     this.dialog.returnValue = 'no';
     this.buttons[0].hidden = empty;
     this.buttons[1].textContent = empty ? 'Use these lines' : 'Replace the drawing';
+    if (how && [...this.how.options].some(({ value }) => value === how)) this.how.value = how;
+    this.taken = taken;
     if (!this.dialog.open) this.dialog.showModal();
-    await this.ask();
+    if (found) this.given(found);
+    else await this.ask();
+  }
+
+  /** Lines that came with the picture. */
+  given(answer) {
+    this.asked += 1;
+    this.take(answer);
   }
 
   async ask() {
@@ -42,7 +52,10 @@ export class Importing {
     this.tell('Looking for lines …');
     this.show();
     const answer = await this.lines({ picture: this.picture.toDataURL(), how: this.how.value }).catch(() => ({ error: 'The studio did not answer. Try again.' }));
-    if (mine !== this.asked || !this.dialog.open) return;
+    if (mine === this.asked && this.dialog.open) this.take(answer);
+  }
+
+  take(answer) {
     this.found = (answer.strokes ?? []).filter((row) => row.length >= 2 && row.length % 2 === 0 && row.every(Number.isFinite));
     const count = this.found.length;
     this.tell(answer.error ?? [`${count.toLocaleString('en')} ${count === 1 ? 'stroke' : 'strokes'} found.`, answer.note].filter(Boolean).join(' '), !!answer.error);
@@ -75,7 +88,7 @@ export class Importing {
   closed() {
     this.asked += 1;
     const how = this.dialog.returnValue;
-    if (['add', 'replace'].includes(how) && this.found.length) this.on.take(this.found.map(widened), how === 'replace');
+    if (['add', 'replace'].includes(how) && this.found.length) { this.on.take(this.found.map(widened), how === 'replace'); this.taken?.(); }
     this.found = [];
   }
 }

@@ -34,12 +34,13 @@ class Sketch extends Stage {
   }
 
   furnish() {
-    const { inks, annotators = [] } = this.config, { lines, find, found } = this.server, error = (text) => this.notice(text, 'error');
+    const { inks, annotators = [] } = this.config, { lines, find, found, invent } = this.server, error = (text) => this.notice(text, 'error');
     this.list = new StrokeList(this.find('.os-strokes'), { names: inkNames(inks),
       on: { hover: (s) => this.marks.point(s), select: (s) => this.marks.choose(s), remove: (s) => { this.marks.point(null); this.paper.remove(s.id); } } });
     this.objects = new Objects(this.find('.os-objects'), { inks: inks.objects, on: { change: (objects) => this.alter({ objects }), choose: () => this.hand.hold('pen') } });
     this.reference = new Reference(this.find('.os-ref'), { change: () => this.referred(), error });
-    this.importing = new Importing(this.find('.os-import'), { annotators, lines, on: { take: (rows, replace) => this.bring(rows.map((points) => ({ ink: this.penInk, points })), replace), error } });
+    this.importing = new Importing(this.find('.os-import'), { annotators, lines: (asked) => lines({ ...asked, base: this.settings.base ?? this.config.defaults.base }), on: { take: (rows, replace) => this.bring(rows.map((points) => ({ ink: this.penInk, points })), replace), error } });
+    this.invents = invent;
     this.finding = new Finding(this.find('.os-find'), { find, found, on: { take: (url) => this.reference.take(url), error } });
   }
 
@@ -66,7 +67,7 @@ class Sketch extends Stage {
   makeHand() { return new SketchHand(this); }
 
   makeActions() {
-    return { ...super.makeActions(), mirror: () => this.fold(), onion: () => this.flip(), seek: () => this.seek(), lock: () => this.lock(), export: () => this.export() };
+    return { ...super.makeActions(), mirror: () => this.fold(), onion: () => this.flip(), seek: () => this.seek(), read: () => this.read(), invent: () => this.invent(), lock: () => this.lock(), export: () => this.export() };
   }
 
   /** A tab that nobody has opened yet asks the server for nothing. */
@@ -133,6 +134,7 @@ class Sketch extends Stage {
     this.find('.os-onion-size').value = onion;
     this.dressFold(symmetry);
     this.dressReference();
+    this.dressPair();
     if (JSON.stringify(objects) !== JSON.stringify(this.objects.all)) this.objects.show(objects);
     this.element.closest('.os-main')?.querySelector('.os-prompt textarea')?.setAttribute('placeholder', WORDS[mode]);
     this.hand.hold(mode !== 'sketch' && this.hand.tool === 'block' ? 'pen' : this.hand.tool);
@@ -144,9 +146,15 @@ class Sketch extends Stage {
     this.find('.os-ref-none').textContent = references.includes(base) || !bases.includes(base) ? REFERENCE : 'This model looks at none';
   }
 
+  /** The pair of the chosen model, "" where it has none. */
+  get pair() { return (this.config.pairs ?? {})[this.settings.base ?? this.config.defaults.base] ?? ''; }
+
+  dressPair() { for (const button of this.element.querySelectorAll('.os-for-pair')) button.hidden = !this.pair; }
+
   change(values) {
     super.change(values);
     this.dressReference();
+    this.dressPair();
   }
 
   dressFold(symmetry) {
@@ -211,6 +219,27 @@ class Sketch extends Stage {
 
   async take() {
     if (this.strip.current) await this.importing.open(this.strip.current.blob, this.paper.blank);
+  }
+
+  async read() {
+    if (this.strip.current) await this.importing.open(this.strip.current.blob, this.paper.blank, { how: `pair:${this.pair}` });
+    else this.notice('There is no picture yet to read lines off.', 'warn');
+  }
+
+  /** A picture and its lines, from the words alone. */
+  async invent() {
+    const button = this.find('[data-do=invent]'), { prompt, style, seed, steps, base } = { ...this.config.defaults, ...this.settings };
+    button.disabled = true;
+    try {
+      const { error, picture, ...found } = await this.invents({ prompt, style, seed, steps, base });
+      if (error) throw new Error(error);
+      const blob = await (await fetch(picture)).blob();
+      await this.importing.open(blob, this.paper.blank, { found, taken: () => this.reference.read(blob) });
+    } catch (error) {
+      this.notice(error.message || 'The studio did not answer. Try again.', 'error');
+    } finally {
+      button.disabled = false;
+    }
   }
 
   /** The picture on show becomes the reference: its look stays while the drawing goes on. */
