@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from models.errors import BadInput, StudioError
 from studio.api.jobs import Jobs
+from studio.api.mcp import Mcp
 from studio.api.sdapi import SdApi
 from studio.guard import HostGuard, KeyGuard, SiteGuard
 from studio.library.store import Library
@@ -64,7 +65,7 @@ def build_app(ctx: TabContext) -> gr.Blocks:
         ctx.handoff.complete()
     base = ctx.engine.catalog.resolve_base(ctx.settings.base).id
     jobs = Jobs(ctx.engine, ctx.library, base)
-    ctx.routes.extend([*SdApi(ctx.engine, ctx.library, base).routes(), *jobs.routes()])
+    ctx.routes.extend([*SdApi(ctx.engine, ctx.library, base).routes(), *jobs.routes(), *Mcp(ctx.engine, ctx.library, base).routes()])
     ctx.closers.append(jobs.close)
     ctx.routes.extend([Route("/studio/library/{name}.png", _picture_route(ctx.library)),
                        Route("/studio/studio.css", lambda request: FileResponse(CSS_FILE))])

@@ -89,7 +89,7 @@ class Shelves:
         """A picture's file -> {"recipe", "job", "notes"}; with ?paint=1 the job is painted by the base and kept: {"item"} too."""
         found = recipe.read(data)
         if found is None:
-            raise BadInput("This picture's file does not say how it was made.", "Files that messengers and web sites send on have lost it; ask for the original.")
+            raise BadInput("This picture's file does not say how it was made.", "What messengers and web sites send on has lost it; ask for the original.")
         spec = self.engine.catalog.base(self.base).spec
         job, notes = recipe.job_of(found, spec)
         out = {"recipe": found.to_dict(), "job": job.to_dict(pictures="digest"), "notes": list(notes)}
