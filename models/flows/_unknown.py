@@ -29,6 +29,8 @@ SHARPENED = (1.75, 4.0)                              # times the base's own size
 TILE_OVERLAP = 1 / 4
 FACTORS = (8, 4, 2)                                  # of whoever enlarges
 STRIP_PX = 512
+SEAM_PX, TONE_PX, DRIFT = 4, 32.0, 44.0              # the engine's own feather; how far tones are matched; of 255, more is drawn
+NEAR = 0.55                                          # of a pixel at the very seam: so much of it is newly painted
 Enlarge = Callable[[Picture, int], Picture]
 
 
@@ -98,7 +100,7 @@ def paint_unknown(render: Render, job: Job, canvas: Canvas, hand: Hand, progress
         painted = render(own)
         if cancel():
             raise Cancelled()
-        rgb = np.ascontiguousarray(painted.pixels[0][..., :3])
+        rgb = matched(np.ascontiguousarray(painted.pixels[0][..., :3]), small)
         whole = enlarged(rgb, canvas.size, hand.enlarge)
         scale = canvas.size[0] / rgb.shape[1]
         if hand.detail and SHARPENED[0] < scale <= SHARPENED[1]:
@@ -139,6 +141,23 @@ def filled(rgb: np.ndarray, known: np.ndarray) -> np.ndarray:
         soft = cv2.GaussianBlur(soft, (0, 0), blur)
         out = out + (soft - out) * np.clip(away / (2 * blur) - 0.5, 0, 1)[..., None]
     return np.where(known[..., None], rgb, out.clip(0, 255).round().astype(np.uint8))
+
+
+def matched(rgb: np.ndarray, small: Canvas) -> np.ndarray:
+    """uint8 [H, W, 3] whose new part takes the tone of what is known beside it, less and less with the distance: a base's own colours drift a
+    little, which shows as a frame. Steps larger than DRIFT are drawn ones and stay."""
+    if small.known.all() or not small.known.any():
+        return rgb
+    away, nearest = cv2.distanceTransformWithLabels((~small.known).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    known = small.known.astype(np.float32)
+    soft = cv2.GaussianBlur(small.rgb * known[..., None], (0, 0), 1.5) / np.maximum(cv2.GaussianBlur(known, (0, 0), 1.5), 1e-3)[..., None]
+    colour_of = np.zeros((nearest.max() + 1, 3), np.float32)
+    colour_of[nearest[small.known]] = soft[small.known]
+    step = colour_of[nearest] - rgb
+    beside = ((away > SEAM_PX) & (away <= 2.5 * SEAM_PX) & (np.abs(step).max(2) <= DRIFT)).astype(np.float32)
+    drift = cv2.GaussianBlur(step * beside[..., None], (0, 0), TONE_PX / 2) / (cv2.GaussianBlur(beside, (0, 0), TONE_PX / 2) + 1e-3)[..., None]
+    share = (NEAR + (1 - NEAR) * np.minimum(away / SEAM_PX, 1)) * np.exp(-np.maximum(away - SEAM_PX, 0) / TONE_PX) * (away > 0)
+    return (rgb + drift * share[..., None]).clip(0, 255).round().astype(np.uint8)
 
 
 def small_job(job: Job, canvas: Canvas, small: Canvas, hand: Hand) -> Job:
