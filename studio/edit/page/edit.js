@@ -18,13 +18,14 @@ class Tab {
     Object.assign(this, { bench, element, config: bench.config });
     const stage = bench.stageElement;
     this.furnishRight();
-    this.offers = new Offers(bench, stage);
-    this.masking = new Masking(this, stage);
+    this.offers = new Offers(bench, element);
+    this.masking = new Masking(this, element);
     this.editing = new Editing(bench, () => this.how(), (...given) => this.task(...given));
     this.tools = new Map(this.config.tools.map((tool) => [tool.id, tool]));
     this.cards = new Cards(this.list, this.editing, this.tools, { mask: (step, mask) => this.maskOf(step, mask) });
     this.furnishBox(stage);
     this.heed();
+    this.editing.restore();                                                 // the document was opened before this
   }
 
   // ---- for panels
@@ -83,8 +84,8 @@ class Tab {
     this.box = el('.oe-say.is-blank', {}, box, go, route, examples);
     stage.before(this.box);
     this.go = go;
-    this.saying = new Saying({ box, button: go, route, examples, on: {
-      ask: (words) => this.ask('route', { words }), go: (plan) => this.begin(plan), busy: () => this.editing.busy, stop: () => this.editing.stop(),
+    this.saying = new Saying({ box, button: go, route, examples, asks: this.config.chat, on: {
+      ask: (words, final) => this.ask('route', { words, final }), go: (plan) => this.begin(plan), busy: () => this.editing.busy, stop: () => this.editing.stop(),
     } });
     const blank = () => this.box.classList.toggle('is-blank', !box.value.trim());
     for (const moment of ['input', 'focus', 'blur']) box.addEventListener(moment, blank);
@@ -155,14 +156,14 @@ class Tab {
     };
     for (const what of ['plan', 'running']) editing.on(what, draw);
     editing.on('shown', (offer) => { if (!this.masking.now) this.offers.show(offer); });
-    this.element.addEventListener('keydown', (e) => this.key(e));
+    addEventListener('keydown', (e) => this.key(e), true);                   // before the workbench, whose Escape only takes the preview away
     draw();
   }
 
   key(e) {
-    if (e.target.closest('input, textarea, select, dialog, [contenteditable]') || e.ctrlKey || e.metaKey || e.altKey) return;
-    if (this.masking.now) { if (e.key === 'Enter' || e.key === 'Escape') { e.preventDefault(); e.stopPropagation(); this.masking.end(e.key === 'Enter'); } return; }
-    if (!this.offers.now || (e.key === 'Enter' && e.target.closest('button'))) return;
+    if (!this.element.checkVisibility() || e.target.closest?.('input:not([type=range], [type=checkbox]), textarea, select, dialog, [contenteditable]') || e.ctrlKey || e.metaKey || e.altKey) return;
+    if (this.masking.now) { if (e.key === 'Enter' && e.target.closest?.('button')) return; if (e.key === 'Enter' || e.key === 'Escape') { e.preventDefault(); e.stopPropagation(); this.masking.end(e.key === 'Enter'); } return; }
+    if (!this.offers.now || (e.key === 'Enter' && e.target.closest?.('button'))) return;
     const does = { Enter: () => this.offers.end('keep'), Escape: () => this.offers.end('drop'), c: () => this.offers.compare(!this.offers.compared) }[e.key];
     if (does) { e.preventDefault(); e.stopPropagation(); does(); }
   }

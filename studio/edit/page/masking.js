@@ -1,18 +1,17 @@
 // A mask that is changed on the stage: the workbench's tools, words to find things by, and a bar to end it.
 import { el, icon } from '../../layers/page/dom.js';
-import { overStage } from './parts.js';
 
 const BRUSH = 'M4 20c4-1 5-3 6-6l8-9 2 2-9 8c-3 1-5 2-7 5z';
 
 export class Masking {
   /** tab: what panels get. */
-  constructor(tab, stage) {
+  constructor(tab, element) {
     Object.assign(this, { tab, now: null });
     this.words = el('input', { type: 'text', placeholder: 'Find by words: the hat', 'aria-label': 'Find by words', onkeydown: (e) => { e.stopPropagation(); if (e.key === 'Enter') this.find(); if (e.key === 'Escape') this.end(false); } });
     this.says = el('span.oe-offer-says');
     this.box = el('.oe-offer.oe-masking', { hidden: true, role: 'region', 'aria-label': 'Mask' }, this.words, el('button.os-btn', { type: 'button', onclick: () => this.find() }, 'Find'), this.says,
       el('button.os-btn', { type: 'button', onclick: () => this.end(false) }, 'Cancel'), el('button.os-btn.is-first', { type: 'button', onclick: () => this.end(true) }, 'Done'));
-    overStage(stage, this.box);
+    element.append(this.box);
   }
 
   /** picture: {picture, width, height}, what the mask lies on; mask: id or null; done(id or null). */

@@ -1,19 +1,18 @@
 // What was made and waits to be kept: shown on the stage with a bar under it, compared by a swipe, kept as a step of the history or let go.
 import { el } from '../../layers/page/dom.js';
-import { overStage } from './parts.js';
 
 const COMPARED = 'onestroke.edit.compare';
 const SEEN_PX = 64;
 
 export class Offers {
-  constructor(bench, stage) {
+  constructor(bench, element) {
     Object.assign(this, { bench, now: null, compared: localStorage.getItem(COMPARED) === 'yes' });
     this.says = el('span.oe-offer-says');
     this.swipe = el('button.os-btn', { type: 'button', title: 'Before and after, with a handle (C)', onclick: () => this.compare(!this.compared) }, 'Compare');
     this.drop = el('button.os-btn', { type: 'button', title: 'Let it go (Esc)', onclick: () => this.end('drop') }, 'Discard');
     this.keep = el('button.os-btn.is-first', { type: 'button', title: 'A step of the history (Enter)', onclick: () => this.end('keep') }, 'Keep');
     this.box = el('.oe-offer', { hidden: true, role: 'region', 'aria-label': 'Result' }, this.says, this.swipe, this.drop, this.keep);
-    overStage(stage, this.box);
+    element.append(this.box);
   }
 
   /** offer: {before, after: {picture or after, width, height}, mask, title, done, all, keep(), drop()} or null. */

@@ -34,9 +34,3 @@ export function shots(tab, list, onchoose) {
   return el('.oe-strip', {}, list.map((shot, i) => el('figure', {}, el('button.ol-shot', { type: 'button', title: shot.title ?? '', 'aria-pressed': String(!!shot.chosen), 'aria-label': shot.title || shot.says, onclick: () => onchoose(i, shot) },
     el('img', { src: tab.pictureURL(shot.id, 256), alt: '' })), el('figcaption', {}, shot.says))));
 }
-
-/** A bar over the stage, whose presses are not the stage's. */
-export function overStage(stage, bar) {
-  for (const name of ['pointerdown', 'pointermove', 'pointerup', 'wheel', 'dblclick']) bar.addEventListener(name, (e) => e.stopPropagation());
-  stage.append(bar);
-}

@@ -5,9 +5,9 @@ const WAIT_MS = 180;
 const EXAMPLES = ['make the hat red', 'replace the dog by a cat', 'remove the tree', 'add a balloon above the house', 'watercolour', 'put it on a beach', 'turn it into lines', 'upscale'];
 
 export class Saying {
-  /** on: {ask(words) -> plan, go(plan), busy() -> bool, stop()}. */
-  constructor({ box, button, route, examples, on }) {
-    Object.assign(this, { box, button, route, on, plan: null, turn: 0 });
+  /** on: {ask(words, final) -> plan, go(plan), busy() -> bool, stop()}; asks: a language model reads the words when they are final. */
+  constructor({ box, button, route, examples, on, asks = false }) {
+    Object.assign(this, { asks, box, button, route, on, plan: null, turn: 0 });
     box.addEventListener('input', () => this.later());
     box.addEventListener('keydown', (e) => {
       if (e.key === 'Enter' && !e.shiftKey && !e.isComposing) { e.preventDefault(); this.go(); }
@@ -22,6 +22,7 @@ export class Saying {
   say(words) {
     this.box.value = words;
     this.box.focus();
+    this.changed?.();
     this.look();
   }
 
@@ -37,14 +38,14 @@ export class Saying {
   }
 
   /** Ask how these words are understood. */
-  async look() {
+  async look(final = false) {
     clearTimeout(this.due);
     this.fit();
     const words = this.words, turn = ++this.turn;
     this.plan = null;
     if (!words) { this.tell([]); return null; }
     try {
-      const plan = await this.on.ask(words);
+      const plan = await this.on.ask(words, final);
       if (turn !== this.turn) return null;
       this.plan = { words, ...plan };
       this.tell(plan.steps, plan.notes);
@@ -66,7 +67,7 @@ export class Saying {
   }
 
   async go() {
-    const plan = this.plan?.words === this.words ? this.plan : await this.look();
+    const plan = this.plan?.words === this.words && !this.asks ? this.plan : await this.look(true);
     if (plan) this.on.go(plan);
     else if (!this.words) this.wrong('Say what should change: “make the hat red”, “remove the tree”, “watercolour”.');
   }
@@ -77,5 +78,6 @@ export class Saying {
     this.turn++;
     this.fit();
     this.tell([]);
+    this.changed?.();
   }
 }
