@@ -1,6 +1,6 @@
 """The hand of the live bench: a real Chromium on the real page, run as its own process so that it takes no time from the server.
 
-`python -m studio.bench._drive URL TAB` draws in a tab with a live canvas (live, sketch) and prints JSON: [event time, number of the
+`python -m studio.bench._drive URL TAB DABS ROWS` draws in a tab with a live canvas (live, sketch) and prints JSON: [event time, number of the
 message that carried it] of every pointer event, and [number of the newest message in it, time on screen] of every painted frame, in
 milliseconds of the page's clock.
 """
@@ -14,8 +14,8 @@ from typing import Any
 from models.errors import MissingWeights
 from studio.chromium import ARGS, CURE, find_chromium
 
-DABS, DAB_PAUSE_S = 30, 0.25
-ROWS, ROW_MOVES, MOVES_HZ = 8, 60, 60
+DAB_PAUSE_S = 0.25
+ROW_MOVES, MOVES_HZ = 60, 60
 READY = '#os-tab-{tab} .os-stage[data-state="ready"]'
 WATCH_JS = """(tab) => {
   const live = window.onestroke[tab], paper = document.querySelector(`#os-tab-${tab} .os-paper`);
@@ -34,7 +34,7 @@ IDLE_JS = "() => !window.drawn.wire.waiting"
 PAPER = ".os-paper:visible"
 
 
-def drive(url: str, tab: str = "live") -> dict[str, Any]:
+def drive(url: str, tab: str, dabs: str, rows: str) -> dict[str, Any]:
     """{"dab": seen, "stroke": seen}; seen = {"events", "frames", "rows"}."""
     program = find_chromium()
     if program is None:
@@ -52,7 +52,7 @@ def drive(url: str, tab: str = "live") -> dict[str, Any]:
         page.wait_for_function(IDLE_JS, timeout=60_000)
         page.wait_for_timeout(1500)
         page.evaluate(TAKE_JS)
-        out = {"dab": dabs(page), "stroke": strokes(page)}
+        out = {"dab": touches(page, int(dabs)), "stroke": strokes(page, int(rows))}
         browser.close()
     return out
 
@@ -69,19 +69,19 @@ def place(page: Any, u: float, v: float) -> tuple[float, float]:
     return box["x"] + u * box["width"], box["y"] + v * box["height"]
 
 
-def dabs(page: Any) -> dict[str, list]:
-    for i in range(DABS):
+def touches(page: Any, count: int) -> dict[str, list]:
+    for i in range(count):
         dab(page, 0.05 + 0.9 * (i % 10) / 10, 0.1 + 0.08 * (i // 10))
         page.wait_for_function(IDLE_JS, timeout=60_000)
         time.sleep(DAB_PAUSE_S + 0.013 * (i % 7))           # the pause varies, so that no dab keeps step with the screen
     return take(page)
 
 
-def strokes(page: Any) -> dict[str, list]:
+def strokes(page: Any, rows: int) -> dict[str, list]:
     """Rows without pause; every move comes at its own time, late ones are not made up for."""
     step_s, due = 1 / MOVES_HZ, time.perf_counter()
-    for row in range(ROWS):
-        v = 0.4 + 0.5 * row / ROWS
+    for row in range(rows):
+        v = 0.4 + 0.5 * row / rows
         page.mouse.move(*place(page, 0.05, v))
         page.mouse.down()
         x0, y = place(page, 0.05, v)

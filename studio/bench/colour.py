@@ -5,7 +5,7 @@ colours, painted by the base too. The same job is painted with the first, with t
 
 palette distance: the five main colours of two things (k-means in CIE L*a*b*, without their paper) are paired so that the sum of their
 distances is least (Kuhn 1955); their mean distance, about 2 being just seen. right: to the reference that was shown; wrong: to the
-other one. edge F1: of drawn and painted lines, within 4 px.
+other one. edge F1: of drawn and painted lines, within 4 px. The first cases go to bench-sheets/colour.webp of the cache folder.
 """
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from models.flows import Remembered, Render
 from models.flows._cutout import SOLID, cut_out, lab
 from models.job import AdapterUse, Job, Picture
 from models.lines import agreement, drawn, edges
+from studio.bench._sheet import black_on_white, write_sheet
 from studio.bench._score import control_of_lines, drawing, interval, opened, white_on_black
 from studio.settings import Settings
 
@@ -46,7 +47,10 @@ def run(settings: Settings) -> Mapping[str, float]:
         if not able.references:
             raise BadInput(f"{able.spec.title} cannot look at a reference picture.", "Put an IP-Adapter for it into the models folder.")
         control, render = control_of_lines(engine, job.base), Remembered(engine.render)
-        return measured(render, [case(render, job, number, control) for number in range(CASES)], able.references[0])
+        shown: list[list[np.ndarray]] = []
+        figures = measured(render, [case(render, job, number, control) for number in range(CASES)], able.references[0], shown)
+        write_sheet(settings, "colour", ("line art", "a reference", "coloured by it", "another one", "coloured by it", "without one"), shown)
+        return figures
     finally:
         engine.close()
 
@@ -61,18 +65,22 @@ def case(render: Render, job: Job, number: int, control: str) -> Case:
     return Case(coloured, (Picture.from_array(shown[0]), Picture.from_array(shown[1])), line >= SOLID)
 
 
-def measured(render: Render, cases: Sequence[Case], eye: str) -> dict[str, float]:
-    """Every case is painted three times; both references count as shown and as the other one. The 95 % interval is over cases."""
+def measured(render: Render, cases: Sequence[Case], eye: str, shown: list[list[np.ndarray]]) -> dict[str, float]:
+    """Every case is painted three times; both references count as shown and as the other one. The 95 % interval is over cases. Its pictures
+    are added to `shown`."""
     right, wrong, none, kept, without = [], [], [], [], []
     for one in cases:
         plain = render(one.job).pixels[0][..., :3]
         without.append(agreement(one.lines, edges(plain))[2])
+        shown.append([black_on_white(one.lines)])
         for reference, other in (one.references, one.references[::-1]):
             painted = render(one.job.but(adapters=(*one.job.adapters, AdapterUse(eye, 1.0, reference)))).pixels[0][..., :3]
+            shown[-1] += [reference.array, painted]
             right.append(palette_distance(painted, reference.array))
             wrong.append(palette_distance(painted, other.array))
             none.append(palette_distance(plain, reference.array))
             kept.append(agreement(one.lines, edges(painted))[2])
+        shown[-1].append(plain)
     figures = {"right_reference_lab": right, "wrong_reference_lab": wrong, "no_reference_lab": none, "edge_f1": kept, "edge_without_reference_f1": without}
     low, high = interval(np.subtract(wrong, right).reshape(-1, 2).mean(1))
     nearer = {"nearer_to_right_share": float(np.mean(np.less(right, wrong))), "gain_low_lab": low, "gain_high_lab": high}

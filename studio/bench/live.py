@@ -25,7 +25,8 @@ from studio.settings import Settings
 
 STAGES = ("capture", "wire", "queue", "model", "encode", "paint")
 MODEL_PARTS = ("text", "encode", "denoise", "decode")
-INNER_DABS, INNER_MOVES, MOVES_HZ = 30, 300, 60
+DABS, ROWS, MOVES, MOVES_HZ = 30, 8, 300, 60         # dabs; rows of a stroke in the browser; moves of one without it
+QUICK = {"DABS": 3, "ROWS": 1, "MOVES": 30}
 DAB_PX = 18
 DRIVE_LIMIT_S = 600
 FRAME_LIMIT_S = 60
@@ -39,7 +40,7 @@ def run(settings: Settings) -> dict[str, float]:
     with serving(settings) as (url, ctx, spec):
         surface = Surface("live", lambda controls, canvas, reference: job_from(controls, canvas, spec), lambda job: refined(job, spec),
                           controls=Controls(prompt="a smiling red fox", base=spec.id))
-        return (browser_figures(in_browser(url)) | inside_figures(ctx, surface) | memory_figures(ctx.engine)
+        return (browser_figures(in_browser(url, "live", DABS, ROWS)) | inside_figures(ctx, surface, DABS, MOVES) | memory_figures(ctx.engine)
                 | side_by_side(ctx.engine, spec))
 
 
@@ -61,8 +62,8 @@ def serving(settings: Settings) -> Iterator[tuple[str, Any, Any]]:
 
 # ---- in the browser
 
-def in_browser(url: str, tab: str = "live") -> dict[str, Any]:
-    command = [sys.executable, "-m", "studio.bench._drive", url, tab]
+def in_browser(url: str, tab: str = "live", dabs: int = DABS, rows: int = ROWS) -> dict[str, Any]:
+    command = [sys.executable, "-m", "studio.bench._drive", url, tab, str(dabs), str(rows)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=DRIVE_LIMIT_S)
     if done.returncode:
         raise StudioError("The browser part of the bench failed.", done.stderr.strip()[-600:])
@@ -118,20 +119,20 @@ class Eye:
             raise StudioError(data["message"])
 
 
-def inside_figures(ctx: Any, surface: Any) -> dict[str, float]:
+def inside_figures(ctx: Any, surface: Any, dabs: int = DABS, moves: int = MOVES) -> dict[str, float]:
     """Latency and rate of the session alone, and where the model's own milliseconds go."""
-    dab, stroke, timings = asyncio.run(_draw_inside(ctx, surface))
+    dab, stroke, timings = asyncio.run(_draw_inside(ctx, surface, dabs, moves))
     parts = {f"model_{part}_ms": float(np.median([getattr(t, f"{part}_ms") for t in timings])) for part in MODEL_PARTS}
     return (quantiles("inside_dab", latencies(dab)) | quantiles("inside_stroke", latencies(stroke))
             | {"inside_fps": rate([t for _, t in stroke["frames"]], stroke["events"])} | parts)
 
 
-async def _draw_inside(ctx: Any, surface: Any) -> tuple[dict, dict, list]:
+async def _draw_inside(ctx: Any, surface: Any, dabs: int, moves: int) -> tuple[dict, dict, list]:
     hub, eye = Hub(ctx.engine, ctx.library, surface), Eye()
     session = eye.session = Session(eye, hub, Strip(), surface, ctx.library, "bench")
     pump = asyncio.create_task(session.pump())
-    dab = await _hand(session, eye, INNER_DABS, wait=True)
-    stroke = await _hand(session, eye, INNER_MOVES, wait=False)
+    dab = await _hand(session, eye, dabs, wait=True)
+    stroke = await _hand(session, eye, moves, wait=False)
     session.closed = True
     pump.cancel()
     await asyncio.gather(pump, return_exceptions=True)
@@ -148,7 +149,7 @@ async def _hand(session: Session, eye: Eye, count: int, wait: bool) -> dict[str,
         if wait:
             await _until(lambda: eye.frames and eye.frames[-1][0] >= session.seq)
         await asyncio.sleep(0.1 if wait else 1 / MOVES_HZ)
-    await _until(lambda: eye.frames[-1][0] >= session.seq)
+    await _until(lambda: eye.frames and eye.frames[-1][0] >= session.seq)
     return {"events": events, "frames": list(eye.frames)}
 
 

@@ -6,6 +6,7 @@ by cutting it out of its paper, for both alike:
 
 outline IoU: of what an object's drawn outline encloses, and what was painted in the object's box (grown by a tenth).
 inside: the share of objects whose painted pieces lie in that box by four fifths or more and cover half of the outline or more.
+The first scenes go to bench-sheets/scene.webp of the cache folder.
 """
 from __future__ import annotations
 
@@ -22,6 +23,7 @@ from models.flows._cutout import SOLID, box_of, cut_out, enclosed
 from models.flows.sketched_scene import Scene, SceneObject, sketched_scene
 from models.job import AdapterUse, Job, Picture
 from models.lines import drawn
+from studio.bench._sheet import black_on_white, write_sheet
 from studio.bench._score import KNOWN, control_of_lines, drawing, interval, opened, white_on_black
 from studio.settings import Settings
 
@@ -39,17 +41,23 @@ def run(settings: Settings) -> Mapping[str, float]:
         control, transparent = control_of_lines(engine, job.base), engine.catalog.able(job.base).granted.get("rgba", "")
         render = Remembered(engine.render)
         scenes = [sketch(render, job, number, control, transparent) for number in range(SCENES)]
-        return compared(render, scenes)
+        shown: list[list[np.ndarray]] = []
+        figures = compared(render, scenes, shown)
+        write_sheet(settings, "scene", ("what is drawn", "one control for all", "cut out and placed", "blended"), shown)
+        return figures
     finally:
         engine.close()
 
 
-def compared(render: Render, scenes: Sequence[Scene]) -> dict[str, float]:
-    """Figures of every way, and by how much the flow's outlines are better, with the 95 % interval over objects."""
+def compared(render: Render, scenes: Sequence[Scene], shown: list[list[np.ndarray]]) -> dict[str, float]:
+    """Figures of every way, and by how much the flow's outlines are better, with the 95 % interval over objects. The pictures are added to
+    `shown`."""
     start = time.perf_counter()
     parts = [[r.pixels[0] for r in sketched_scene(render, scene)] for scene in scenes]
     took_ms = (time.perf_counter() - start) * 1e3 / len(scenes)
     ways = {"blended": [p[-1] for p in parts], "collage": [p[-2] for p in parts], "whole_sketch": [at_once(render, scene) for scene in scenes]}
+    drawn_lines = [np.maximum.reduce([o.lines.array[..., 0] for o in scene.objects]) >= SOLID for scene in scenes]
+    shown += [[black_on_white(lines), *row] for lines, *row in zip(drawn_lines, ways["whole_sketch"], ways["collage"], ways["blended"])]
     found = {way: [object for scene, picture in zip(scenes, pictures) for object in judged(scene, picture)] for way, pictures in ways.items()}
     out: dict[str, float] = {"scenes": len(scenes), "objects": len(found["blended"]), "scene_ms": took_ms}
     for way, objects in found.items():

@@ -1,8 +1,11 @@
 """From a line to the picture in the sketch tab: stroke to pixels in a real browser and inside the process, by stage."""
 from __future__ import annotations
 
+from studio.bench.live import QUICK as QUICK
 from studio.bench.live import browser_figures, in_browser, inside_figures, serving
 from studio.settings import Settings
+
+DABS, ROWS, MOVES = 30, 8, 300
 
 
 def run(settings: Settings) -> dict[str, float]:
@@ -15,4 +18,4 @@ def run(settings: Settings) -> dict[str, float]:
         able = ctx.engine.catalog.able(spec.id)
         surface = Surface("sketch", lambda controls, canvas, reference: task_from(controls, canvas, reference, able), lambda task: None,
                           Painter().paint, lambda task: task.mode, SketchControls(prompt="a house", base=spec.id))
-        return browser_figures(in_browser(url, "sketch")) | inside_figures(ctx, surface)
+        return browser_figures(in_browser(url, "sketch", DABS, ROWS)) | inside_figures(ctx, surface, DABS, MOVES)

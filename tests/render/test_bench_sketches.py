@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from models.flows.sketched_scene import Scene, SceneObject
 from models.job import Job, Picture
@@ -73,17 +75,20 @@ def test_the_interval_holds_the_mean_and_narrows() -> None:
 
 @painted
 @pytest.mark.render
-def test_scenes_are_measured_three_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scenes_are_measured_three_ways(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(scene, "SCENES", 2)
-    figures = scene.run(Settings())
+    figures = scene.run(Settings(cache_dir=tmp_path))
+    with Image.open(tmp_path / "bench-sheets" / "scene.webp") as sheet:
+        assert sheet.width > sheet.height > 300
     assert figures["scenes"] == 2 and figures["objects"] == 5 and all(math.isfinite(v) for v in figures.values())
     assert all(0 <= figures[f"{way}_{what}"] <= 1 for way in ("blended", "collage", "whole_sketch") for what in ("outline_iou", "inside_share"))
 
 
 @painted
 @pytest.mark.render
-def test_colouring_is_measured_with_both_references(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colouring_is_measured_with_both_references(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(colour, "CASES", 2)
-    figures = colour.run(Settings())
+    figures = colour.run(Settings(cache_dir=tmp_path))
+    assert (tmp_path / "bench-sheets" / "colour.webp").stat().st_size > 2000
     assert figures["cases"] == 2 and all(math.isfinite(v) for v in figures.values())
     assert figures["right_reference_lab"] > 0 and 0 <= figures["edge_f1"] <= 1
