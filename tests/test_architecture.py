@@ -24,7 +24,7 @@ LEVELS = {
     "models.contracts": 2, "models.shelf": 2,
     "models.bases": 3, "models.adapters": 3, "models.percepts": 3,
     "models.catalog": 4, "models.memory": 4, "models.attachments": 4,
-    "models.registry": 5, "models.engine": 6, "models.flows": 7, "models.plain": 7}
+    "models.registry": 5, "models.engine": 6, "models.tuning": 6, "models.flows": 7, "models.plain": 7}
 LAB_MAY_IMPORT = 1
 PLUGIN_ROOMS = ("models.bases", "models.adapters", "models.percepts")
 ONLY_MODELS_IMPORTS = {"torch", "torchvision", "diffusers", "transformers", "peft", "accelerate", "safetensors"}

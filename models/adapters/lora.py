@@ -1,7 +1,8 @@
 """LoRA (Hu et al. 2021): y = W x + strength * alpha / rank * B A x on chosen layers of the UNet and the text encoders.
 
 Attaching wraps those layers, detaching puts the very same layers back, so output, state and repr are equal bit for bit. Files
-are recognised by their tensor names; which base they fit follows from the header alone.
+are recognised by their tensor names; which base they fit follows from the header alone. A use with words of its own is mixed in instead
+(_lora_mix).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from models.adapters._lora_keys import TEXT, TEXT_2, UNET, Place, declared_scale, places
+from models.adapters._lora_mix import Mix
 from models.contracts import Base, Hooks
 from models.devices import Device
 from models.errors import BadInput, Incompatible, StudioError
@@ -129,7 +131,7 @@ class LoraLayer(nn.Module):
     def __init__(self, wrapped: nn.Module, factors: Factors, adapter: LoraAdapter) -> None:
         super().__init__()
         self.wrapped, self.scale = wrapped, factors.scale
-        self.strength = lambda: adapter.strength
+        self.strength = lambda: adapter.strength if adapter.working is None else adapter.working
         self.plain = wrapped.plain if isinstance(wrapped, LoraLayer) else wrapped
         self.change = _branch(self.plain, factors)
 
@@ -167,6 +169,7 @@ class LoraAdapter:
 
     def __init__(self, spec: AdapterSpec, factors: Mapping[Place, Factors]) -> None:
         self.spec, self.factors, self.strength = spec, dict(factors), 1.0
+        self.working: float | None = None            # said by _lora_mix in the place of the strength
         self._bases: list[Base] = []
 
     @property
@@ -192,7 +195,8 @@ class LoraAdapter:
         self._bases.append(base)
         self._forget_prompts()
         try:
-            yield Hooks()
+            with Mix(self, base).around() as hooks:
+                yield hooks
         finally:
             for parent, name, layer in wraps:
                 setattr(parent, name, layer.wrapped)
