@@ -30,7 +30,7 @@ TILE_OVERLAP = 1 / 4
 FACTORS = (8, 4, 2)                                  # of whoever enlarges
 STRIP_PX = 512
 SEAM_PX, TONE_PX, DRIFT = 4, 32.0, 44.0              # the engine's own feather; how far tones are matched; of 255, more is drawn
-NEAR = 0.55                                          # of a pixel at the very seam: so much of it is newly painted
+NEAR = 0.3                                           # of a pixel at the very seam: so much of it is newly painted
 Enlarge = Callable[[Picture, int], Picture]
 
 

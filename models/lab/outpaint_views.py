@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from models.lab.captions import captions, scene_caption
+from models.lab.captions import article, captions, scene_caption
 from models.lab.cuttings import moved
 from models.lab.items import Item
 from models.lab.pictures import BACKGROUNDS, SCENES, may_flip, scene_background
@@ -32,6 +32,7 @@ class ViewConfig:
     in which things that are hidden are left out."""
     square: float = 0.75
     scenes: float = 0.55
+    tinted: float = 0.4
     several: float = 0.12
     areas: tuple[float, float] = (1.25, 12.0)
     wordless: float = 0.55
@@ -87,7 +88,10 @@ class Views:
         kind, c = rng.random(), self.config
         if kind < c.scenes:
             where, count = str(rng.choice(SCENES)), int(rng.choice(5, p=[0.15, 0.4, 0.25, 0.13, 0.07]))
-            ground = cv2.resize(scene_background(where, rng), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
+            if rng.random() < c.tinted:
+                where, ground = "", tinted(rng)
+            else:
+                ground = cv2.resize(scene_background(where, rng), (CANVAS_PX, CANVAS_PX), interpolation=cv2.INTER_CUBIC)
             level, things = rng.uniform(0.72, 0.88), []
             for i in range(count):
                 scale = rng.uniform(0.22, 0.5) if count > 1 else rng.uniform(0.3, 0.7)
@@ -108,6 +112,8 @@ class Views:
     def _said(self, things: Sequence[Thing], where: str) -> str:
         if not things:
             return where
+        if not where:
+            return f"{' and '.join(article(self.items[t.row].label) for t in things)}, {self.items[things[0].row].style}"
         return scene_caption([self.items[t.row].label for t in things], [t.x for t in things], where, self.items[things[0].row].style)
 
     @staticmethod
@@ -125,6 +131,19 @@ class Views:
             f = moved(np.asarray(self.drawings[thing.row]), CANVAS_PX, thing.scale / (CANVAS_PX / 512), (thing.x, thing.y), 0.0, thing.flip)
             out = f[..., :3] + out * (1 - f[..., 3:])
         return (out.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def tinted(rng: Rng) -> np.ndarray:
+    """uint8 [512, 512, 3]: a sky and a ground in any colours, so that colours are taken from what is known and not from words."""
+    top, far, near = rng.uniform(10, 255, 3), rng.uniform(60, 255, 3), rng.uniform(10, 250, (2, 3))
+    t = np.linspace(0, 1, CANVAS_PX, dtype=np.float32)[:, None, None]
+    out = ((top + rng.uniform(0, 1) * (far - top)) * (1 - t) + far * t) * np.ones((1, CANVAS_PX, 1), np.float32)
+    x, y = np.arange(CANVAS_PX) / CANVAS_PX * 2 * np.pi, np.arange(CANVAS_PX)[:, None]
+    level = rng.uniform(0.55, 0.75)
+    for colour, depth in zip(near[: int(rng.integers(1, 3))], (0.0, 0.12)):
+        line = CANVAS_PX * (level + depth + rng.uniform(0, 0.03) * np.sin(x * rng.uniform(0.5, 2) + rng.uniform(0, 6)))
+        out[y >= line[None]] = colour
+    return out.clip(0, 255).astype(np.uint8)
 
 
 def known_part(kind: str, extent: tuple[int, int], areas: tuple[float, float], rng: Rng) -> np.ndarray:

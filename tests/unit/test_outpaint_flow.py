@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from models.errors import BadInput, Cancelled
+from models.flows import _unknown
 from models.flows._unknown import Canvas, Hand, enlarged, filled, seen_extent, seen_small
 from models.flows.outpaint import Margins, check, check_mask, inpaint, outpaint, windows_of
 from models.flows.panorama import looped_extent, panorama, quietest_column, wrap_error
@@ -31,6 +32,13 @@ class Painter:
         free = job.mask.array > 0
         out = np.where(free, np.uint8(40 + job.seeds[0]), job.image.array[..., :3])
         return Result(out[None], job, Timings())
+
+
+@pytest.fixture(autouse=True)
+def tones(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tones stay as they are painted, but where that is what is tested."""
+    if "tone" not in request.node.name:
+        monkeypatch.setattr(_unknown, "matched", lambda rgb, small: rgb)
 
 
 def noise(width: int, height: int, channels: int = 3) -> Picture:
@@ -164,6 +172,18 @@ def test_what_is_unknown_takes_the_colours_around() -> None:
     rgb[:32], rgb[32:], known[:, :20] = (200, 0, 0), (0, 0, 200), True
     out = filled(rgb, known)
     assert (out[:, :20] == rgb[:, :20]).all() and (out[2, 21:30] == (200, 0, 0)).all() and (out[60, 21:30] == (0, 0, 200)).all()
+
+
+def test_new_parts_take_the_tone_beside_them_but_keep_what_was_drawn() -> None:
+    rgb, known = np.full((64, 64, 3), 120, np.uint8), np.zeros((64, 64), bool)
+    known[:, :24] = True
+    drifted = rgb.copy()
+    drifted[:, 24:] = 140
+    out = _unknown.matched(drifted, Canvas(rgb, known)).astype(int)
+    assert (out[:, :24] == 120).all() and np.abs(out[32, 29] - 120).max() <= 2 and out[32, 63, 0] > 130, "ever less with the distance"
+    drifted[:, 24:] = 220
+    assert (_unknown.matched(drifted, Canvas(rgb, known)) == drifted).all(), "a large step is drawn"
+    assert (_unknown.matched(drifted, Canvas(rgb, np.ones_like(known))) == drifted).all()
 
 
 # --- holes --------------------------------------------------------------------------------------------------------------
