@@ -1,7 +1,8 @@
 """Drawings of strokes pulled towards words and, at the same time, towards the look of a picture: StyleCLIPDraw (Schaldenbrand et al. 2022).
 
-The first strokes are laid over a picture that the base paints of the words (ours: far sooner there than from chance). Then the judge of
-pictures and words (models.percepts.judge) pulls at points, widths and colours. It is borrowed for a second at a time, so that live frames
+The first strokes are laid over a picture that the base paints of the words, in the colours of the style picture, and coarsely that picture is
+held (ours: far sooner there than from chance, and a small judge alone is soon pleased by scribbles). Then the judge of pictures and words
+(models.percepts.judge) pulls at points, widths and colours. It is borrowed for a second at a time, so that live frames
 are painted in between. What comes out is SVG with one element a stroke, bottom to top.
 """
 from __future__ import annotations
@@ -16,7 +17,7 @@ from models import pixels
 from models.contracts import Cancel, Progress, ignore_progress, never_cancel
 from models.errors import BadInput, Cancelled, MissingWeights
 from models.job import MAX_SEED, Extent, Job, Picture
-from models.vector.strokes import at_random, from_picture, paper_of, svg_of
+from models.vector.strokes import Strokes, at_random, from_picture, in_colours_of, paper_of, svg_of
 
 PERCEPT = "judge"
 ORDERS, STARTS = ("coupled", "decoupled"), ("picture", "random")
@@ -71,9 +72,9 @@ def draw(engine: Any, wish: Wish, progress: Progress = ignore_progress, cancel: 
         raise MissingWeights("The judge of pictures and words is not here.", "Train it with: python -m models.lab judge_towers")
     progress(0, wish.iterations, "first strokes")
     style = None if wish.style is None or not wish.style_weight else pixels.flatten(wish.style).array[..., :3]
-    strokes = _first(engine, wish, style, cancel)
+    strokes, held = _first(engine, wish, style, cancel)
     draft = engine.borrow(PERCEPT, lambda judge: judge.begin(strokes, wish.words.strip(), [w for w in wish.avoid if w.strip()], style, wish.style_weight,
-                                                             wish.order, wish.iterations, wish.size_px, wish.seed))
+                                                             wish.order, wish.iterations, wish.size_px, wish.seed, held))
     yield _sketch(engine, draft)
     while draft.done < wish.iterations:
         engine.borrow(PERCEPT, lambda judge: draft.advance(max(1, every), cancel))
@@ -89,16 +90,18 @@ def stroke_drawing(engine: Any, wish: Wish, progress: Progress = ignore_progress
     return last
 
 
-def _first(engine: Any, wish: Wish, style: np.ndarray | None, cancel: Cancel) -> Any:
+def _first(engine: Any, wish: Wish, style: np.ndarray | None, cancel: Cancel) -> tuple[Strokes, np.ndarray | None]:
+    """The first strokes, and the picture that they lie over."""
     rng = np.random.default_rng(wish.seed)
     paper = np.ones(3) if style is None else paper_of(style)
     if wish.start == "random":
-        return at_random(wish.strokes, rng, paper)
+        return at_random(wish.strokes, rng, paper), None
     spec = engine.catalog.resolve_base(wish.base)
     side, steps = spec.native_px[0], max(spec.default_steps, min(4, spec.max_steps))
     painted = engine.render(Job(prompt=f"{wish.words.strip()}, {ON_PAPER}", base=spec.id, style=wish.look, seeds=(wish.seed,), steps=steps,
                                 extent=Extent(side, side)), cancel=cancel)
-    return from_picture(np.ascontiguousarray(painted.pixels[0][..., :3]), wish.strokes, rng, paper)
+    rgb = np.ascontiguousarray(painted.pixels[0][..., :3])
+    return from_picture(rgb, wish.strokes, rng, paper, style), rgb if style is None else in_colours_of(rgb, style)
 
 
 def _sketch(engine: Any, draft: Any) -> Sketch:

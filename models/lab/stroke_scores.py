@@ -27,7 +27,7 @@ from models.lab.pictures import over
 from models.lab.style_scores import gain, to_bytes, unit, word_vectors
 from models.nets.style import eye_view
 from models.nets.style_judge import SIDE_PX, Judge
-from models.vector.strokes import from_picture, paper_of
+from models.vector.strokes import from_picture, in_colours_of, paper_of
 from models.vector.strokes_raster import Draft, Pull, style_samples
 
 HEADING = "## Stroke drawings"
@@ -57,9 +57,9 @@ def style_pictures(items: Sequence[Item], rgba: np.ndarray) -> list[np.ndarray]:
 
 
 def draw(judge: Judge, first: np.ndarray, towards: Tensor, style: np.ndarray, order: str, seed: int, iterations: int = ITERATIONS) -> np.ndarray:
-    strokes = from_picture(first, STROKES, np.random.default_rng(seed), paper_of(style))
-    shown = [eye_view(unit(style[None]), SIDE_PX)[0]]
-    draft = Draft(strokes, judge, Pull(towards, None, style_samples(judge, shown), 1.0, order), iterations, DRAWN_PX, seed)
+    strokes = from_picture(first, STROKES, np.random.default_rng(seed), paper_of(style), style)
+    shown, held = [eye_view(unit(style[None]), SIDE_PX)[0]], unit(in_colours_of(first, style)[None])[0]
+    draft = Draft(strokes, judge, Pull(towards, None, style_samples(judge, shown), 1.0, order, held), iterations, DRAWN_PX, seed)
     draft.advance(iterations)
     return cv2.resize(to_bytes(draft.shown()[None])[0], (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_CUBIC)
 

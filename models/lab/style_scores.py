@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -35,6 +34,7 @@ from models.nets.style import KIND, Restyle, attached, eye_view, restyled
 from models.nets.style_judge import Judge, look_of
 from models.sampling import noise, spaced_sigmas
 from models.text import TextEncoder
+from models.vector.strokes import in_colours_of
 
 HEADING = "## Style of a picture"
 STRENGTH = 0.5                                       # of image-to-image, the baseline
@@ -99,7 +99,7 @@ class Ways:
         """Colours matched by their histograms, then statistics of maps by descent (Gatys et al. 2016; the moments of Huang & Belongie 2017)."""
         out = []
         for one, other in zip(content, style):
-            x = F.interpolate(unit(matched(one, other)[None]), size=128, mode="area").requires_grad_()
+            x = F.interpolate(unit(in_colours_of(one, other)[None]), size=128, mode="area").requires_grad_()
             start, wanted = x.detach().clone(), look_of(self.judge.maps(F.interpolate(unit(other[None]), size=128, mode="area")))
             kept, optimizer = self.judge.maps(start)[-1], torch.optim.Adam([x], GRAM_LR)
             for _ in range(GRAM_STEPS):
@@ -109,7 +109,7 @@ class Ways:
                 loss.backward()
                 optimizer.step()
             change = F.interpolate((x - start).detach(), size=256, mode="bilinear", align_corners=False)
-            out.append(to_bytes(unit(matched(one, other)[None]) + change)[0])
+            out.append(to_bytes(unit(in_colours_of(one, other)[None]) + change)[0])
         return np.stack(out)
 
 
@@ -119,19 +119,6 @@ def unit(pictures: np.ndarray) -> Tensor:
 
 def to_bytes(rgb: Tensor) -> np.ndarray:
     return (rgb.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-
-
-def matched(content: np.ndarray, style: np.ndarray) -> np.ndarray:
-    """`content` with the histogram of `style` in each channel of L*a*b*, paper and thing apart, since a drawing is half paper."""
-    a, b = (cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) for rgb in (content, style))
-    thing, other = (np.abs(rgb.astype(int) - 255).max(2) > 12 for rgb in (content, style))
-    out = a.copy()
-    if thing.any() and other.any():
-        for c in range(3):
-            own = a[..., c][thing]
-            ranks = own.argsort(kind="stable").argsort(kind="stable") / max(len(own) - 1, 1)
-            out[..., c][thing] = np.quantile(b[..., c][other], ranks)
-    return (cv2.cvtColor(out, cv2.COLOR_Lab2RGB).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 @torch.inference_mode()

@@ -1,7 +1,7 @@
 """Style transfer in one call of the one-step student, after OSDiffST (Zuo et al. 2024, arXiv 2411.10130): tokens of a style picture take
 the words' place, and the network answers the clean latents of a picture, given to it at the noisiest time, with the same thing restyled.
 
-y = z + leave(features(z, T, tokens)): low-rank additions turn the frozen UNet into what reads a clean latent where it expects noise, and a
+y = z + GAIN leave(features(z, T, tokens)): low-rank additions turn the frozen UNet into what reads a clean latent where it expects noise, and a
 last convolution of its own, zero at the start, adds to the latents as they came, so that a fresh one is the identity and thin lines need
 not pass the network (the paper's zero-convolution skips, here over all of it). No noise comes in: one picture and one style give one
 answer, which is what makes several views agree. Strength g mixes the tokens with learned ones of no style: (1 - g) null + g style.
@@ -21,6 +21,7 @@ from models.nets.attention import LowRank, beside, key_of
 from models.nets.unet import predict
 
 KIND = "onestroke.style"
+GAIN = 0.02                                          # of the last convolution: it reads hundreds of features, and would else outrun all the rest
 TOP = 999.0                                          # the training time at which the student makes a picture of pure noise
 LOW_RANK = ("to_q", "to_k", "to_v", "to_out.0", "ff.net.0.proj", "ff.net.2", "proj_in", "proj_out", "conv1", "conv2", "conv_in", "conv")
 FOLD, GROUPS, MIDDLE = 4, 8, 0.5
@@ -133,7 +134,7 @@ def attached(unet: Any, restyle: Restyle) -> Iterator[Pass]:
     """The UNet also restyles, through `restyled`; leaving restores it exactly."""
     now = Pass()
     modules = {key_of(name): module for name, module in unet.named_modules()}
-    own = unet.conv_out.register_forward_hook(lambda _, args, out: restyle.leave(args[0]) if now.on else None)
+    own = unet.conv_out.register_forward_hook(lambda _, args, out: GAIN * restyle.leave(args[0]) if now.on else None)
     try:
         with beside({key: (modules[key], low) for key, low in restyle.low.items()}, now.rows):
             yield now

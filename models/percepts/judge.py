@@ -47,13 +47,15 @@ class PictureJudge:
         return self.judge.text(torch.stack([self._known[text] for text in texts]))
 
     def begin(self, strokes: Strokes, words: str, avoid: Sequence[str], style: np.ndarray | None, style_weight: float, order: str,
-              iterations: int, side_px: int, seed: int) -> Draft:
-        """A drawing that may be pulled towards words and the look of uint8 [H, W, 3]; `Draft.advance` pulls."""
+              iterations: int, side_px: int, seed: int, held: np.ndarray | None = None) -> Draft:
+        """A drawing that may be pulled towards words and the look of uint8 [H, W, 3]; `Draft.advance` pulls. held: the picture, uint8, that the
+        strokes were laid over."""
         with torch.inference_mode(False), torch.no_grad():       # what gradients pass must not be made in inference mode
             towards = self.read([words])[0].clone() if words else None
             away = self.read(list(avoid)).clone() if avoid else None
             wanted = None if style is None else style_samples(self.judge, style_views(style), seed)
-            return Draft(strokes, self.judge, Pull(towards, away, wanted, style_weight, order), iterations, side_px, seed)
+            picture = None if held is None else torch.from_numpy(np.ascontiguousarray(held)).permute(2, 0, 1).float() / 255
+            return Draft(strokes, self.judge, Pull(towards, away, wanted, style_weight, order, picture), iterations, side_px, seed)
 
     def networks(self) -> Sequence[torch.nn.Module]:
         return ()                                    # stays in main memory

@@ -40,14 +40,19 @@ def at_random(count: int, rng: np.random.Generator, paper: np.ndarray = WHITE) -
     return Strokes(points, rng.uniform(0.01, 0.04, count), rng.random((count, 3)), rng.uniform(0.6, 1, count), paper)
 
 
-def from_picture(rgb: np.ndarray, count: int, rng: np.random.Generator, paper: np.ndarray = WHITE) -> Strokes:
-    """First strokes of a picture, uint8 [H, W, 3]: fillings inside its thing, then its contours; every one in the colour it lies on."""
+def from_picture(rgb: np.ndarray, count: int, rng: np.random.Generator, paper: np.ndarray = WHITE, colours_of: np.ndarray | None = None) -> Strokes:
+    """First strokes of a picture, uint8 [H, W, 3]: fillings inside its thing, then its contours; every one in the colour it lies on, or in
+    that which another picture, uint8, would give it."""
     small = cv2.resize(rgb, (256, 256), interpolation=cv2.INTER_AREA)
+    seen = small if colours_of is None else in_colours_of(small, colours_of)
     contours = contours_of(small, round(count * CONTOURS))
     fills = fillings(small, count - len(contours), rng)
     points = np.concatenate([fills, contours]) / 256
-    colours = np.stack([_colour_under(small, curve * 256) for curve in points]) if count else np.zeros((0, 3))
-    colours[len(fills):] *= 0.72                                                        # contours are darker than what they bound
+    colours = np.stack([_colour_under(seen, curve * 256) for curve in points]) if count else np.zeros((0, 3))
+    if paper.mean() > 0.5:
+        colours[len(fills):] *= 0.72                 # contours are darker than what they bound
+    else:
+        colours[len(fills):] = 1 - (1 - colours[len(fills):]) * 0.6
     widths = np.concatenate([np.full(len(fills), 0.07), np.full(len(contours), 0.016)])
     return Strokes(points, widths, colours, np.concatenate([np.full(len(fills), 0.85), np.full(len(contours), 0.95)]), paper)
 
@@ -97,6 +102,19 @@ def paper_of(rgb: np.ndarray) -> np.ndarray:
     rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     colour = np.median(rim, axis=0) / 255
     return WHITE.copy() if colour.min() > 0.94 else colour
+
+
+def in_colours_of(rgb: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] with the colours of another: its thing takes those of the other's thing by rank in each channel of L*a*b*, its paper the
+    other's paper, since a drawing is half paper."""
+    a, b = (cv2.cvtColor(np.ascontiguousarray(one).astype(np.float32) / 255, cv2.COLOR_RGB2Lab) for one in (rgb, other))
+    thing, wanted = (silhouette(np.ascontiguousarray(one)) > 0 for one in (rgb, other))
+    out = np.broadcast_to(np.median(b[~wanted], axis=0) if (~wanted).any() else b.mean((0, 1)), a.shape).copy()
+    for c in range(3) if thing.any() and wanted.any() else ():
+        own = a[..., c][thing]
+        ranks = own.argsort(kind="stable").argsort(kind="stable") / max(len(own) - 1, 1)
+        out[..., c][thing] = np.quantile(b[..., c][wanted], ranks)
+    return (cv2.cvtColor(out, cv2.COLOR_Lab2RGB).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def svg_of(strokes: Strokes) -> str:

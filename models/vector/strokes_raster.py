@@ -28,6 +28,7 @@ VIEWS, CROP, TILT = 8, (0.72, 0.95), 0.25            # augmentations: how many, 
 AGAINST = 0.3                                        # weight of words to stay away from
 SETTLE = 0.9                                         # share of the way after which only the style is looked at
 SAMPLES = 1024                                       # hypercolumns taken of a picture
+WORDS, HOLD, HELD_PX = 1.0, 8.0, 24                  # weights of the words and of the first picture, and how coarsely it is held
 
 
 def curve_points(points: Tensor, pieces: int = PIECES) -> Tensor:
@@ -119,12 +120,14 @@ def style_distance(x: Tensor, wanted: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class Pull:
     """Where to: `words` [128] of the judge, or None; `avoid` [K, 128]; `style` hypercolumns [M, D] or None with its weight. order: "coupled"
-    looks at both at once; "decoupled" at the words for the first half and at the style for the second, the baseline of the paper."""
+    looks at both at once; "decoupled" at the words for the first half and at the style for the second, the baseline of the paper. picture
+    [3, H, W]: what the strokes were laid over, held coarsely: a small judge is soon pleased by scribbles (ours)."""
     words: Tensor | None
     avoid: Tensor | None = None
     style: Tensor | None = None
     style_weight: float = 1.0
     order: str = "coupled"
+    picture: Tensor | None = None
 
     def weights(self, share: float) -> tuple[float, float]:
         """(of the words, of the style) at a share of the way."""
@@ -176,12 +179,12 @@ class Draft:
             seen = self.judge.vector(augmented(rgb, self.generator))
             near = (seen @ self.pull.words).mean()
             self.told["words"] = float(near.detach())
-            loss = loss - 2 * near + (AGAINST * 2 * (seen @ self.pull.avoid.T).mean() if self.pull.avoid is not None else 0.0)
+            loss = loss - WORDS * words * near + (AGAINST * WORDS * (seen @ self.pull.avoid.T).mean() if self.pull.avoid is not None else 0.0)
         if style and self.pull.style is not None:
             far = style_distance(hypercolumns(self.judge, rgb, random_places(SAMPLES, self.generator)), self.pull.style)
             self.told["style"] = float(far.detach())
             loss = loss + style * far
-        return loss
+        return loss if self.pull.picture is None else loss + HOLD * (_coarse(rgb) - _coarse(self.pull.picture)).abs().mean()
 
     def picture(self) -> Tensor:
         """rgb [3, side_px, side_px] as it is now."""
@@ -196,6 +199,10 @@ class Draft:
         """The picture without gradients."""
         with torch.inference_mode(False), torch.no_grad():
             return self.picture().clamp(0, 1)
+
+
+def _coarse(rgb: Tensor) -> Tensor:
+    return F.interpolate(rgb[None], (HELD_PX, HELD_PX), mode="area")[0]
 
 
 def random_places(count: int, generator: torch.Generator) -> Tensor:
