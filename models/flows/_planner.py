@@ -49,7 +49,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Said:
+class Said:
     """What a clause says of one thing; `near`: (relation, the other's words)."""
     words: str
     side: str = ""
@@ -58,15 +58,21 @@ class _Said:
 
 def plan(prompt: str) -> Plan:
     """Raises BadInput without a thing, or with more than MOST_THINGS."""
+    said, background = said_of(prompt)
+    return Plan(_laid_out(said), background)
+
+
+def said_of(prompt: str) -> tuple[list[Said], str]:
+    """(what is said of every thing, one each, words of the place). Raises as `plan`."""
     clauses = [part.strip() for part in _SPLIT.split(prompt.strip().rstrip(".!")) if part and part.strip()]
     if not clauses:
         raise BadInput("There are no words yet.", "Say what is in the scene.")
     clauses, background = _without_place(clauses)
     said = [one for clause in clauses for one in _said(clause)]
-    said += [_Said(other) for other in _others(said)]
+    said += [Said(other) for other in _others(said)]
     if len(said) > MOST_THINGS:
         raise BadInput(f"{len(said)} things are too many for one scene: {MOST_THINGS} is the most.", "Leave some out, and add them one by one.")
-    return Plan(_laid_out(said), background)
+    return said, background
 
 
 def _without_place(clauses: list[str]) -> tuple[list[str], str]:
@@ -80,7 +86,7 @@ def _without_place(clauses: list[str]) -> tuple[list[str], str]:
     return ([*clauses[:-1], rest] if rest else clauses[:-1]) or [last], found.group().strip().lower()
 
 
-def _said(clause: str) -> list[_Said]:
+def _said(clause: str) -> list[Said]:
     side = _SIDE.search(clause)
     clause = _SIDE.sub("", clause).strip()
     near = _RELATION.search(clause)
@@ -91,10 +97,10 @@ def _said(clause: str) -> list[_Said]:
     if not words_of(name):
         return []
     name = name if _ARTICLE.match(name) else f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
-    return [_Said(name, side[1].lower() if side else "", (near[1].lower(), near[2].strip().lower()) if near else ("", ""))] * count
+    return [Said(name, side[1].lower() if side else "", (near[1].lower(), near[2].strip().lower()) if near else ("", ""))] * count
 
 
-def _others(said: list[_Said]) -> list[str]:
+def _others(said: list[Said]) -> list[str]:
     """Things that are only named to say where another one is: the dog in "a cat left of a dog"."""
     there = {noun.text for one in said for noun in nouns_of(one.words)}
     named = dict.fromkeys(one.near[1] for one in said if one.near[1])
@@ -123,7 +129,7 @@ def flies(words: str) -> bool:
     return any(noun.text in FLYING for noun in nouns_of(words))
 
 
-def _laid_out(said: list[_Said]) -> tuple[Thing, ...]:
+def _laid_out(said: list[Said]) -> tuple[Thing, ...]:
     """Places in the order they were said, then sorted from far to near."""
     crowd = min(1.0, 1.65 / sum(size_of(one.words) for one in said)) if len(said) > 1 else 1.4
     row = {sky: sum(not one.side and flies(one.words) is sky for one in said) for sky in (True, False)}
