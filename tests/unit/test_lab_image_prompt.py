@@ -8,9 +8,8 @@ from models.lab import image_prompt
 from models.lab.budget import Budget
 from models.nets.image_prompt import Look, attached, build, config_for, start_from
 from models.nets.unet import build_unet
-from tests.unit.test_lab_control import TINY, Rows, encoder
+from tests.lab_rows import TINY, Rows
 
-__all__ = ["encoder"]
 CONFIG = image_prompt.ImagePromptConfig(batch_size=6, lr=5e-3, one_step=1.0, blank=0.1)
 
 

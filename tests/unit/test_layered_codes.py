@@ -15,9 +15,8 @@ from models.nets import layered_codes as nets
 from models.nets.image_prompt import Look, attached
 from models.nets.unet import CONFIG, build_unet, predict
 from tests.tiny_adapters.layered_codes import random_codes
-from tests.unit.test_lab_control import TINY, Rows, encoder
+from tests.lab_rows import TINY, Rows
 
-__all__ = ["encoder"]
 TRAINED = lab.CodesConfig(batch_size=6, lr=1e-1, one_step=1.0, sketch_batch=6, dropped=0.0)
 
 
@@ -112,7 +111,7 @@ def test_both_stages_learn_and_the_file_is_the_adapter(encoder, unet, tmp_path: 
     shape = nets.config_for(unet, 32, (8, 16, 32), 8, 16, 16, (8, 16))
     codes = nets.build(shape)
     before = {k: v.clone() for k, v in unet.state_dict().items()}
-    lab.train_pictures(unet, codes, encoder, data, Budget(10.0, max_updates=60), TRAINED, say=lambda text: None)
+    lab.train_pictures(unet, codes, encoder, data, Budget(10.0, max_updates=110), TRAINED, say=lambda text: None)
     fixed = {k: v.clone() for k, v in codes.state_dict().items() if not k.startswith(("sketch.", "full"))}
     lab.train_sketches(unet, codes, encoder, data, Budget(10.0, max_updates=40), TRAINED, say=lambda text: None)
     assert all(torch.equal(before[k], v) for k, v in unet.state_dict().items()), "the base is frozen"
