@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models import checkpoint
 from models.devices import mixed_precision
-from models.lab.beside import train_beside
+from models.lab.beside import first, train_beside
 from models.lab.budget import Budget
 from models.lab.diffusion import TOP, random_times, sigmas_at, weights_of
 from models.lab.latents import Batch, LatentSet
@@ -118,20 +118,10 @@ def export_control(control: Any, what: str, path: Path, recipe: dict[str, Any], 
     return path
 
 
-def first(start: Path | None, fresh: Callable[[], Any]) -> tuple[Any, int]:
-    """(control net, the updates it has had): the one at `start` where there is one, else a `fresh` one."""
-    if start is None or not start.exists():
-        return fresh(), 0
-    saved = checkpoint.load(start, KIND)
-    control = build(saved.config["network"])
-    control.load_state_dict(saved.tensors)
-    return control, saved.recipe.get("updates", 0)
-
-
 def make_scribble(net: Any, encoder: PatchEncoder, data: LatentSet, unseen: LatentSet, budget: Budget, path: Path, command: str,
                   device: str = "cpu", config: ControlConfig = ControlConfig(), start: Path | None = None) -> None:
     """Build (or go on from the net at `start`, where there is one), train, measure, export."""
-    control, before = first(start, lambda: start_from(build(control_config(dict(net.config))), net))
+    control, _, before = first(start, KIND, "network", build, lambda: (start_from(build(control_config(dict(net.config))), net), None))
     control = control.to(device, memory_format=torch.channels_last)
     lines = Lines(encoder.cpu())
     train_control(net, control, data, lines, budget, config, device, lambda text: print(text, flush=True))

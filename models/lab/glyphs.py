@@ -22,15 +22,15 @@ from torch import Tensor
 
 from models.devices import mixed_precision
 from models.job import Extent
-from models.lab.beside import train_beside
+from models.lab.beside import first, train_beside
 from models.lab.budget import Budget
-from models.lab.control import control_loss, export_control, first
+from models.lab.control import control_loss, export_control
 from models.lab.diffusion import TOP, random_times
 from models.lab.items import stable_hash
 from models.lab.latents import Batch, LatentSet
 from models.lab.parallel import rank
 from models.words.lettering import fitted, fonts, rgb_of
-from models.nets.control import build, control_config, start_from
+from models.nets.control import KIND, build, control_config, start_from
 from models.nets.patches import PATCH_PX, PatchEncoder
 from models.pixels import to_uint8
 from models.words.signs import SHAPES, Sign, asked, board_of, ink_of, lifted, room
@@ -217,7 +217,7 @@ def error_at(net: Any, control: Any, data: LatentSet, signs: Signs, device: str 
 def make_glyphs(net: Any, encoder: PatchEncoder, data: LatentSet, unseen: LatentSet, budget: Budget, path: Path, command: str,
                 device: str = "cpu", config: GlyphConfig = GlyphConfig(), start: Path | None = None) -> None:
     """Build (or go on from the net at `start`, where there is one), train, measure, export."""
-    control, before = first(start, lambda: seeing_control(net, encoder))
+    control, _, before = first(start, KIND, "network", build, lambda: (seeing_control(net, encoder), None))
     control = control.to(device, memory_format=torch.channels_last)
     signs = Signs(encoder.cpu(), config)
     train_glyphs(net, control, data, signs, budget, config, device, lambda text: print(text, flush=True))

@@ -8,46 +8,12 @@ import pytest
 import torch
 
 from models.adapters import controlnet
-from models.lab import control
+from models.lab import beside, control
 from models.lab.budget import Budget
-from models.lab.latents import Batch
-from models.nets.control import build, control_config, start_from
+from models.nets.control import KIND, build, control_config, start_from
 from models.nets.patches import PatchEncoder
-from models.nets.unet import CONFIG, build_unet
-
-TINY = CONFIG | dict(block_out_channels=[8, 16, 16], attention_head_dim=[1, 1, 1], norm_num_groups=4)
-ROWS = 6
-
-
-@pytest.fixture(scope="module")
-def encoder() -> PatchEncoder:
-    torch.manual_seed(0)
-    net = PatchEncoder()
-    smooth = torch.nn.functional.interpolate(torch.randn(32, 3, 2, 2), size=16, mode="bilinear").flatten(1)
-    net.basis.copy_(torch.linalg.qr(smooth.T)[0].T.reshape(32, 3, 16, 16))
-    net.scale.fill_(3.0)
-    return net
-
-
-class Rows:
-    """A LatentSet of ROWS pictures: a bright square on dark, each elsewhere."""
-
-    def __init__(self, encoder: PatchEncoder) -> None:
-        pictures = torch.full((ROWS, 3, 256, 256), 0.1)
-        for i in range(ROWS):
-            pictures[i, :, 32:160, 16 + 16 * i:144 + 16 * i] = 0.9
-        self.latents = encoder(pictures)
-
-    def __len__(self) -> int:
-        return ROWS
-
-    def rows(self, rows: list[int]) -> Batch:
-        n = len(rows)
-        return Batch(self.latents[list(rows)], torch.zeros(n, 4, 384), torch.ones(n, 4, dtype=torch.bool), torch.zeros(n, 384))
-
-    def draw(self, rng: np.random.Generator, size: int, text_dropout: float) -> tuple[np.ndarray, Batch]:
-        rows = rng.integers(0, ROWS, size)
-        return rows, self.rows(list(rows))
+from models.nets.unet import build_unet
+from tests.lab_rows import TINY, Rows
 
 
 def test_control_pictures_show_the_share_that_was_asked_for(encoder: PatchEncoder) -> None:
@@ -85,14 +51,14 @@ def test_shares_cover_their_range() -> None:
 
 def test_training_goes_on_from_a_control_on_disk(tmp_path: Path) -> None:
     net = build_unet(TINY)
-    fresh = lambda: start_from(build(control_config(TINY)), net)
-    first, before = control.first(tmp_path / "none.safetensors", fresh)
+    fresh = lambda: (start_from(build(control_config(TINY)), net), control_config(TINY))
+    first, _, before = beside.first(tmp_path / "none.safetensors", KIND, "network", build, fresh)
     assert before == 0
     torch.manual_seed(1)
     for p in first.parameters():
         p.data.add_(0.01 * torch.randn_like(p))
     path = control.export_control(first, "scribble", tmp_path / "lines.safetensors", {"updates": 7}, "Lines", "Follows lines.")
-    again, before = control.first(path, fresh)
-    assert before == 7
+    again, shape, before = beside.first(path, KIND, "network", build, fresh)
+    assert before == 7 and shape["block_out_channels"] == TINY["block_out_channels"]
     near = [(a.data - b.data).abs().max() for a, b in zip(first.parameters(), again.parameters())]
     assert max(near) < 0.02, "int8 rows are near what was saved"
