@@ -79,7 +79,7 @@ class Tab {
   // ---- the box
 
   furnishBox(stage) {
-    const box = el('textarea.oe-words', { rows: 1, placeholder: 'Say what should change: “make the hat red”', 'aria-label': 'What should change', 'aria-describedby': 'oe-route' }), go = el('button.os-btn.is-first.oe-go', { type: 'button' }, 'Edit');
+    const box = el('textarea.oe-words', { rows: 1, placeholder: matchMedia('(max-width: 560px)').matches ? 'Say what should change' : 'Say what should change: “make the hat red”', 'aria-label': 'What should change', 'aria-describedby': 'oe-route' }), go = el('button.os-btn.is-first.oe-go', { type: 'button' }, 'Edit');
     const route = el('.oe-route', { id: 'oe-route', 'aria-live': 'polite' }), examples = el('.oe-examples', { role: 'group', 'aria-label': 'Examples' });
     this.box = el('.oe-say.is-blank', {}, box, go, route, examples);
     stage.before(this.box);

@@ -19,7 +19,7 @@ def run(call: Call) -> dict[str, Any]:
     """picture, words, how -> the facts and the plan that mends what is missing, null when nothing is."""
     checked = check(call.engine, plain(call.picture("picture")), call.words(), plans.how_in(call.asked.get("how", {}), call.spec), call.cancelled)
     plan = plan_fix(checked)
-    return facts_out(checked) | {"plan": plans.plan_out(plan) if plan.steps else None, "notes": list(plan.notes)}
+    return facts_out(checked) | {"plan": plans.plan_out(plan) if plan.steps else None}
 
 
 TASK = Task("check", "Check against words", run)
