@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from models import checkpoint
@@ -17,31 +16,16 @@ from models.nets.patches import PatchEncoder
 from models.nets.unet import build_unet
 from models.nets.unic import KIND, Unic, config_for, start_from
 from models.text import TextEncoder
-from tests.unit.test_lab_unicon import LOUD, ROWS, TINY
-from tests.unit.test_lab_unicon import Rows as Pictures
+from tests.lab_rows import ROWS, TINY, OnWhite
+from tests.unit.test_lab_unicon import LOUD
 
 SMALL = UnicConfig(batch_size=4, rank=4, whole=1.0)
 
 
-class Rows(Pictures):
+class Rows(OnWhite):
     """The same pictures, with keys."""
     texts, captions = ["", "a square, flat emoji style"], [[1]] * ROWS
     keys, shares = [f"set-{i % 2}/square-{i}" for i in range(ROWS)], np.full(ROWS, 1 / ROWS)
-
-
-@pytest.fixture(scope="module")
-def encoder() -> PatchEncoder:
-    torch.manual_seed(0)
-    net = PatchEncoder()
-    smooth = torch.nn.functional.interpolate(torch.randn(32, 3, 2, 2), size=16, mode="bilinear").flatten(1)
-    net.basis.copy_(torch.linalg.qr(smooth.T)[0].T.reshape(32, 3, 16, 16))
-    net.scale.fill_(3.0)
-    return net
-
-
-@pytest.fixture(scope="module")
-def text() -> TextEncoder:
-    return TextEncoder()
 
 
 def test_every_task_has_its_picture_its_sentence_and_its_target(encoder: PatchEncoder, text: TextEncoder) -> None:

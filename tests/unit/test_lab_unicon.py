@@ -11,53 +11,16 @@ import torch
 from models.lab import unicon
 from models.lab.budget import Budget
 from models.lab.diffusion import TOP
-from models.lab.latents import Batch
 from models.lab.unicon import TRIGGERS, Signals, UniconConfig, Words
 from models.nets.pair import KIND, Pair, config_for
 from models.nets.patches import PatchEncoder
-from models.nets.unet import CONFIG, build_unet
+from models.nets.unet import build_unet
 from models.text import TextEncoder
+from tests.lab_rows import TINY
+from tests.lab_rows import OnWhite as Rows
 
-TINY = CONFIG | dict(block_out_channels=[8, 16, 16], attention_head_dim=[1, 1, 1], norm_num_groups=4)
 LOUD = 4.0                                           # a fresh network answers almost 0, and there is little to learn beside it
-ROWS, SMALL = 6, UniconConfig(batch_size=6, rank=4, y_rank=4)
-
-
-@pytest.fixture(scope="module")
-def encoder() -> PatchEncoder:
-    torch.manual_seed(0)
-    net = PatchEncoder()
-    smooth = torch.nn.functional.interpolate(torch.randn(32, 3, 2, 2), size=16, mode="bilinear").flatten(1)
-    net.basis.copy_(torch.linalg.qr(smooth.T)[0].T.reshape(32, 3, 16, 16))
-    net.scale.fill_(3.0)
-    return net
-
-
-class Rows:
-    """A LatentSet of ROWS pictures: a dark square on white, each elsewhere."""
-    texts, captions = ["", "a square"], [[1]] * ROWS
-
-    def __init__(self, encoder: PatchEncoder) -> None:
-        pictures = torch.full((ROWS, 3, 256, 256), 0.9)
-        for i in range(ROWS):
-            pictures[i, :, 32:160, 16 + 16 * i:144 + 16 * i] = 0.1
-        self.latents = encoder(pictures)
-
-    def __len__(self) -> int:
-        return ROWS
-
-    def rows(self, rows: list[int]) -> Batch:
-        n = len(rows)
-        return Batch(self.latents[list(rows)], torch.zeros(n, 4, 384), torch.ones(n, 4, dtype=torch.bool), torch.zeros(n, 384))
-
-    def draw(self, rng: np.random.Generator, size: int, text_dropout: float) -> tuple[np.ndarray, Batch]:
-        rows = rng.integers(0, ROWS, size)
-        return rows, self.rows(list(rows))
-
-
-@pytest.fixture(scope="module")
-def text() -> TextEncoder:
-    return TextEncoder()
+SMALL = UniconConfig(batch_size=6, rank=4, y_rank=4)
 
 
 def test_each_kind_of_row_has_its_noise() -> None:
