@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -22,7 +23,6 @@ from models.flows._fstd import MOVING, OVERLAPPING, STILL
 from models.flows.any_size import Enlarging, any_size, extent_for
 from models.flows.upscale import LANCZOS, NET, upscale, upscalers
 from models.job import Extent, Job, Picture
-from models.weights import ASSETS
 from studio.bench._score import KNOWN, opened
 from studio.files import write_whole
 from studio.settings import Settings
@@ -30,7 +30,7 @@ from studio.settings import Settings
 TEACHER, LOOK = "embedded-teacher", "flat emoji style"
 SHAPES, SEEDS, LARGE_PX, ANY_PX = ("16:9", "9:16", "4:3"), 2, 1024, 768
 QUICK = {"SHAPES": SHAPES[:1], "SEEDS": 1, "LARGE_PX": 512, "ANY_PX": 512}
-SHEET = ASSETS / "sheets" / "upscale.webp"
+SHEET = "bench-upscale.webp"                         # in the cache folder
 
 
 def run(settings: Settings) -> Mapping[str, float]:
@@ -39,6 +39,7 @@ def run(settings: Settings) -> Mapping[str, float]:
     try:
         way = next(one["id"] for one in upscalers(engine.catalog) if one["id"] in (NET, LANCZOS))
         picture = _painted(engine, job.but(prompt="a house"))
+        write_sheet(engine, job, way, settings.cache_dir / SHEET)
         return {**sizes(engine, picture, way), **seams(engine, picture, way), **twice(engine, job)}
     finally:
         engine.close()
@@ -126,7 +127,7 @@ def twice(engine: Engine, job: Job) -> dict[str, float]:
 
 # --- for the eye -------------------------------------------------------------------------------------------------------
 
-def write_sheet(engine: Engine, job: Job, way: str) -> None:
+def write_sheet(engine: Engine, job: Job, way: str, path: Path) -> None:
     """Pieces of the base's own pictures, enlarged plainly and by the net."""
     lines = []
     for seed, words in enumerate(KNOWN[:6]):
@@ -136,4 +137,4 @@ def write_sheet(engine: Engine, job: Job, way: str) -> None:
     sheet = np.vstack([np.hstack(lines[i:i + 2]) for i in range(0, len(lines), 2)])
     ok, coded = cv2.imencode(".webp", cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_WEBP_QUALITY, 82])
     assert ok
-    write_whole(SHEET, coded.tobytes())
+    write_whole(path, coded.tobytes())
