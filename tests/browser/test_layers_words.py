@@ -47,7 +47,8 @@ def test_words_are_added_changed_while_typing_and_laid_out_with_a_product(open_p
 
     page.evaluate("() => onestroke.layers.desk.undo()")                         # size, layers and the hidden product are one step
     before = stack(page)
-    assert before["extent"] == {"width": 320, "height": 320} and not any(node.get("layers") for node in before["layers"]) and all(n["visible"] for n in before["layers"])
+    assert before["extent"] == {"width": 320, "height": 320}
+    assert not any(node.get("layers") for node in before["layers"]) and all(node["visible"] for node in before["layers"])
 
 
 RED_JS = """() => { const { over } = onestroke.layers.desk.view, { data } = over.getImageData(0, 0, over.canvas.width, over.canvas.height); let n = 0;
@@ -71,7 +72,8 @@ def test_misread_words_are_outlined_in_red_until_the_document_changes(open_page)
     assert row.inner_text().replace("\n", " ") == "today read as “tocay”"
     row.locator("button").click()
     assert page.evaluate("() => onestroke.layers.desk.selection.length") == 1
-    page.evaluate("() => { const { desk } = onestroke.layers; desk.change('Hide', (stack) => ({ ...stack, layers: stack.layers.map((l) => ({ ...l, visible: false })) })); desk.select([]); }")
+    page.evaluate("""() => { const { desk } = onestroke.layers;
+      desk.change('Hide', (stack) => ({ ...stack, layers: stack.layers.map((l) => ({ ...l, visible: false })) })); desk.select([]); }""")
     page.wait_for_function(f"() => ({RED_JS})() === 0", timeout=FRAME_TIMEOUT_MS)
     assert not page.is_visible(f"{text} .ol-misread")
 
@@ -81,7 +83,8 @@ def test_both_lands_where_the_selection_is(open_page):
     show_layers(page, 320, 320)
     bring(page, ("ball.png", png(disc(60, (200, 60, 60)))))
     page.evaluate("""() => { const { desk } = onestroke.layers;
-      desk.change('Move', (stack) => ({ ...stack, layers: stack.layers.map((l) => ({ ...l, place: { ...l.place, x: 270, y: 60 } })) })); desk.select([desk.stack.layers[0].id]); }""")
+      desk.change('Move', (stack) => ({ ...stack, layers: stack.layers.map((l) => ({ ...l, place: { ...l.place, x: 270, y: 60 } })) }));
+      desk.select([desk.stack.layers[0].id]); }""")
     page.click('[data-panel="make"]')
     make = "#ol-panel-make"
     page.click(f"{make} .ol-chips button[data-id=both]")

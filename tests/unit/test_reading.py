@@ -32,7 +32,8 @@ def test_equal_words_are_told_apart_by_their_place() -> None:
 
 def test_misread_words_are_found_in_the_line_over_them_with_what_was_read() -> None:
     lines = (Line("FRESHBREAD", (10, 10, 110, 30), 0.9), Line("every cay", (10, 50, 110, 70), 0.8))
-    at = {"fresh": (10, 10, 60, 30), "bread": (62, 10, 110, 30), "every": (10, 50, 60, 70), "day": (64, 50, 110, 70), "milk": (10, 200, 60, 220), "!": (0, 0, 5, 5)}
+    at = {"fresh": (10, 10, 60, 30), "bread": (62, 10, 110, 30), "every": (10, 50, 60, 70), "day": (64, 50, 110, 70),
+          "milk": (10, 200, 60, 220), "!": (0, 0, 5, 5)}
     assert misread(list(at.items()), lines) == [(3, "cay"), (4, "")]
     twice = [("bread", (62, 10, 110, 30)), ("bread", (60, 12, 108, 28))]
     assert [i for i, _ in misread(twice, lines)] == [1], "one bread was read, not two"

@@ -121,7 +121,8 @@ def paper() -> tuple[Stack, Shelf]:
     layers = (shelf.layer("paper", np.full((8, 8, 4), 255, np.uint8), Placement(160, 120, 320, 240)),
               shelf.layer("text", words, Placement.at(10, 10, words.shape[1], words.shape[0]), text=text),
               shelf.layer("up", up, Placement(280, 160, up.shape[1], up.shape[0], 90.0), text=turned),
-              shelf.layer("sign", sign, Placement.at(20, 150, 240, 60), source={"task": "words", "signs": {"words": [["OPEN", [30, 10, 90, 50]]], "size": [120, 60]}}))
+              shelf.layer("sign", sign, Placement.at(20, 150, 240, 60),
+                          source={"task": "words", "signs": {"words": [["OPEN", [30, 10, 90, 50]]], "size": [120, 60]}}))
     return Stack(CANVAS, layers), shelf
 
 
@@ -131,7 +132,8 @@ def test_words_are_looked_for_where_they_lie_on_the_canvas(engine: Engine) -> No
     assert list(boxes) == ["Good", "morning", "UP", "OPEN"] and boxes["OPEN"] == pytest.approx((80, 160, 200, 200))
     assert boxes["Good"][2] < boxes["morning"][0] and boxes["UP"][3] - boxes["UP"][1] > boxes["UP"][2] - boxes["UP"][0] > 20
     assert on_canvas((0, 0, 10, 10), (20, 10), Placement(50, 50, 20, 10, flip_x=True)) == pytest.approx((50, 45, 60, 55))
-    for broken in ({}, {"words": 3}, {"words": [["a", [1, 2]]], "size": [5, 5]}, {"words": [["a", [1, 2, "x", 4]]], "size": [5, 5]}, {"words": [], "size": [0, 5]}):
+    for broken in ({}, {"words": 3}, {"words": [["a", [1, 2]]], "size": [5, 5]}, {"words": [["a", [1, 2, "x", 4]]], "size": [5, 5]},
+                   {"words": [], "size": [0, 5]}):
         assert not list(words_on(replace(stack.layers[3], source={"task": "words", "signs": broken})))
 
 
