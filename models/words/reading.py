@@ -115,7 +115,7 @@ def misread(wanted: Sequence[tuple[str, Box]], lines: Sequence[Line]) -> list[tu
 def _nearest(word: str, line: str) -> str:
     """The part of a line that is most like the word."""
     parts = [line[i:i + n] for n in {len(word) - 1, len(word), len(word) + 1} for i in range(max(1, len(line) - n + 1)) if n > 0]
-    return min(parts, key=lambda part: (distance(word, part), part), default="").strip("|")
+    return min(parts, key=lambda part: (distance(word, part), abs(len(part) - len(word)), part), default="").strip("|")
 
 
 def _covered(a: Box, b: Box) -> float:
