@@ -9,8 +9,7 @@ export class Box {
   /** changed(this): the sides are other ones now. key: where they are kept as a draft. says(this) -> the label, {text, wrong}. */
   constructor(bench, { changed, key, says, onlyMove = false }) {
     Object.assign(this, { bench, changed, key, says, onlyMove, sides: NONE, drag: null });
-    bench.on('step', () => this.anew());
-    bench.on('document', () => this.recall());
+    for (const what of ['step', 'document']) bench.on(what, () => this.recall());
     this.sides = this.kept;
   }
 
@@ -46,14 +45,13 @@ export class Box {
     this.set({ left: Math.floor(across / 2), right: Math.ceil(across / 2), top: Math.floor(down / 2), bottom: Math.ceil(down / 2) });
   }
 
-  anew() { this.sides = NONE; this.propose(); this.changed(this); }
-
   /** What was being prepared for this very step. */
   get kept() {
     const kept = this.bench.draft(this.key);
     return kept && kept.step === this.bench.step?.id ? kept.sides : NONE;
   }
 
+  /** Another step is shown: what was being prepared for it, after an undo too. */
   recall() {
     this.sides = this.kept;
     this.propose();

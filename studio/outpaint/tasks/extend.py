@@ -41,7 +41,7 @@ def run(call: Call) -> dict[str, Any]:
     width, height = margins.size(picture)
     unknown = np.ones((height, width), bool)
     unknown[margins.top:margins.top + picture.height, margins.left:margins.left + picture.width] = False
-    return {"pictures": pictures, "before": before, "notes": notes, **painting.parted(call, unknown, len(pictures))}
+    return {"pictures": pictures, "before": before, "notes": notes, "more": painting.parted(call, unknown, len(pictures))}
 
 
 TASK = Task("extend", "Extend", run)

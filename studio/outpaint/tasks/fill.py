@@ -18,7 +18,7 @@ def run(call: Call) -> dict[str, Any]:
     job = painting.job_of(call)
     results = inpaint(call.render, picture, mask, job, painting.hand_of(call), call.progress, call.cancelled, change=change)
     pictures, notes = painting.painted(call, results, len(job.seeds))
-    return {"pictures": pictures, "notes": notes, **painting.parted(call, mask.array[..., 0] >= MARKED, len(pictures))}
+    return {"pictures": pictures, "notes": notes, "more": painting.parted(call, mask.array[..., 0] >= MARKED, len(pictures))}
 
 
 TASK = Task("fill", "Fill in", run)

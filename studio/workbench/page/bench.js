@@ -193,7 +193,7 @@ export class Bench {
     const [first] = outcome.pictures;
     await this.bitmap(first.picture).catch(() => null);                       // so that the stage does not blink
     return this.commit({ ...first, title: first.title ?? title, asked: { task: taskId, base: this.base, ...asked, ...first.asked }, notes: outcome.notes, parent: from, before: first.before ?? outcome.before ?? [],
-      more: { ...more, seconds: outcome.seconds, ...(outcome.pictures.length > 1 && { others: outcome.pictures }) } });
+      more: { ...more, ...outcome.more, seconds: outcome.seconds, ...(outcome.pictures.length > 1 && { others: outcome.pictures }) } });
   }
 
   // ---- masks

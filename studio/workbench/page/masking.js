@@ -11,7 +11,7 @@ const TOOLS = [
 ];
 const KEYS = { b: 'brush', l: 'lasso', r: 'rect', w: 'thing', c: 'colour' };
 const CURSOR = { brush: 'none', lasso: 'crosshair', rect: 'crosshair', thing: 'crosshair', colour: 'crosshair' };
-const LEAST_PX = 1.5, SEAL = '#d24a31';
+const LEAST_PX = 1.5, BAR_PX = 34, SEAL = '#d24a31';
 
 export class Masking {
   /** given: {mask, ops, onchange(this), things, key, on: the picture meant when it is not that of the step}. See ../bench.md. */
@@ -19,6 +19,7 @@ export class Masking {
     Object.assign(this, { bench, on, onchange, key, tool: 'brush', adding: true, size: Number(localStorage.getItem('onestroke.work.brush')) || 40, drag: null });
     this.bar = this.furnish(things);
     bench.stageElement.append(this.bar);
+    bench.stage.room(BAR_PX);
     this.offs = [bench.on('step', () => this.anew())];
     const kept = key ? bench.draft(key) : null;
     this.anew(ops ?? (mask ? [{ kind: 'picture', id: mask }] : kept?.step === bench.step?.id ? kept?.ops : null) ?? []);
@@ -94,6 +95,7 @@ export class Masking {
     this.closed = true;
     for (const off of this.offs) off();
     this.bar.remove();
+    this.bench.stage.room(0);
     if (this.bench.stage.tint === this.mask?.canvas) this.bench.stage.tint = null;
     this.letGo?.();
     this.bench.stage.later();

@@ -42,16 +42,22 @@ export class Stage extends View {
     this.later();
   }
 
+  /** Px at the top where a bar of tools lies. */
+  room(px) {
+    this.headroom = px;
+    if (this.fitted) this.fit();
+  }
+
   get box() {
     const { width, height } = this.stack?.extent ?? { width: 1, height: 1 }, more = this.previewing ? null : this.proposed;
     return { left: Math.min(0, more?.left ?? 0), top: Math.min(0, more?.top ?? 0), right: Math.max(width, more?.right ?? 0), bottom: Math.max(height, more?.bottom ?? 0) };
   }
 
   fit() {
-    const { clientWidth, clientHeight } = this.frame, { left, top, right, bottom } = this.box;
+    const { clientWidth, clientHeight } = this.frame, { left, top, right, bottom } = this.box, head = this.headroom ?? 0;
     if (!clientWidth || !clientHeight || !this.stack) return;
-    this.zoom = Math.min(ZOOMS[1], Math.max(ZOOMS[0], Math.min(this.most ?? Infinity, (clientWidth - 2 * MARGIN_PX) / (right - left), (clientHeight - 2 * MARGIN_PX) / (bottom - top))));
-    [this.x, this.y] = [(clientWidth - (right + left) * this.zoom) / 2, (clientHeight - (bottom + top) * this.zoom) / 2];
+    this.zoom = Math.min(ZOOMS[1], Math.max(ZOOMS[0], Math.min(this.most ?? Infinity, (clientWidth - 2 * MARGIN_PX) / (right - left), (clientHeight - 2 * MARGIN_PX - head) / (bottom - top))));
+    [this.x, this.y] = [(clientWidth - (right + left) * this.zoom) / 2, (clientHeight + head - (bottom + top) * this.zoom) / 2];
     this.fitted = true;
     this.moved();
   }
