@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["TASKS", "Instruct", "Instructed", "Understood", "available", "instruct", "understood"]
 SIDE_PX, STEP_PX, MOST_PX = 256, 16, 512             # of the embedded base, which the adapter is for
 WHOLE = ("edges", "restyle", "denoise", "deblur", "colourise")       # tasks after which no place is what it was
+WEAK = {"deblur": "Sharpening", "colourise": "Colouring", "restyle": "Restyling"}
+"""Tasks in which the adapter that ships is no better than leaving the picture alone (assets/SCORES.md)."""
 SURE = 0.35                                          # from here on a sentence counts as understood
 KIND = "edit"
 
@@ -92,6 +94,8 @@ def _finished(given: Picture, painted: np.ndarray, told: Understood) -> tuple[Pi
     before = pixels.flatten(given).array
     clear = told.sure >= SURE
     notes = () if clear else ("The sentence is like none that was trained; it may be taken for something else.",)
+    if clear and told.task in WEAK:
+        notes += (f"{WEAK[told.task]} is what this adapter does badly: try the tool for it.",)
     if clear and told.task == "cutout":
         alpha = 255 - new.mean(2).round().astype(np.uint8)
         own = given.array[..., 3] if given.channels == 4 else np.full_like(alpha, 255)

@@ -1,4 +1,4 @@
-"""Recipes of the instruction adapter and of tuned edits."""
+"""Recipes of the instruction adapter."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -23,4 +23,14 @@ def instruct(s: Settings) -> None:
                   Path(s.out) if s.out else shipped, s.command, s.on, start=start)
 
 
-RECIPES = (instruct,)
+def instruct_scores(s: Settings) -> None:
+    """Measure the instruction adapter (out=FILE, else the shipped one) and write its part of assets/SCORES.md and a sheet in the data folder."""
+    from models.lab.drawings import read_drawings
+    from models.lab.instruct_scores import run_instruct_scores
+    from models.lab.painter import Painter
+    from models.weights import ASSETS
+    path = Path(s.out) if s.out else ASSETS / "adapters" / "instruct.safetensors"
+    run_instruct_scores(Painter(device=s.on), read_drawings(s.data), path, f"`{s.command}`", s.data / "instruct.webp", min(s.n, 60))
+
+
+RECIPES = (instruct, instruct_scores)
