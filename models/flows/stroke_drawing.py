@@ -17,6 +17,7 @@ from models import pixels
 from models.contracts import Cancel, Progress, ignore_progress, never_cancel
 from models.errors import BadInput, Cancelled, MissingWeights
 from models.job import MAX_SEED, Extent, Job, Picture
+from models.lines import silhouette
 from models.vector.strokes import Strokes, at_random, from_picture, in_colours_of, paper_of, svg_of
 
 PERCEPT = "judge"
@@ -101,7 +102,8 @@ def _first(engine: Any, wish: Wish, style: np.ndarray | None, cancel: Cancel) ->
     painted = engine.render(Job(prompt=f"{wish.words.strip()}, {ON_PAPER}", base=spec.id, style=wish.look, seeds=(wish.seed,), steps=steps,
                                 extent=Extent(side, side)), cancel=cancel)
     rgb = np.ascontiguousarray(painted.pixels[0][..., :3])
-    return from_picture(rgb, wish.strokes, rng, paper, style), rgb if style is None else in_colours_of(rgb, style)
+    on_white = np.where(silhouette(rgb)[..., None] > 0, rgb, np.uint8(255))                # some words bring paper of their own colour
+    return from_picture(rgb, wish.strokes, rng, paper, style), on_white if style is None else in_colours_of(rgb, style)
 
 
 def _sketch(engine: Any, draft: Any) -> Sketch:
