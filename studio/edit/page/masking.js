@@ -21,7 +21,7 @@ export class Masking {
     this.tab.offers.hide(true);
     bench.swipe(null);
     bench.preview(picture.picture === bench.step?.picture ? null : picture);
-    this.now = { picture, done, mask: bench.editMask({ mask, onchange: () => {}, things: true, key: '' }) };
+    this.now = { picture, done, mask: bench.editMask({ on: picture, mask, onchange: () => {}, things: true, key: '' }) };
     this.words.value = words;
     this.says.textContent = '';
     this.box.hidden = false;

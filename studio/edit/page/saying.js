@@ -58,7 +58,7 @@ export class Saying {
 
   tell(steps, notes = []) {
     this.route.classList.remove('is-wrong');
-    this.route.replaceChildren(...steps.map((step, i) => el('span.oe-hop', {}, steps.length > 1 ? el('i', {}, String(i + 1)) : null, el('b', {}, step.title), steps.length < 3 && step.why ? el('span', {}, step.why) : null)), ...notes.map((note) => el('span.oe-hop', {}, note)));
+    this.route.replaceChildren(...steps.map((step, i) => el('span.oe-hop', { title: step.why ?? '' }, steps.length > 1 ? el('i', {}, String(i + 1)) : null, el('b', {}, step.title), steps.length < 3 && step.why ? el('span', {}, step.why) : null)), ...notes.map((note) => el('span.oe-hop', {}, note)));
   }
 
   wrong(words) {
