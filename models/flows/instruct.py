@@ -22,7 +22,7 @@ __all__ = ["TASKS", "Instruct", "Instructed", "Understood", "available", "instru
 SIDE_PX, STEP_PX, MOST_PX = 256, 16, 512             # of the embedded base, which the adapter is for
 WHOLE = ("edges", "restyle", "denoise", "deblur", "colourise")       # tasks after which no place is what it was
 WEAK = {"deblur": "Sharpening", "colourise": "Colouring", "restyle": "Restyling"}
-"""Tasks in which the adapter that ships is no better than leaving the picture alone (assets/SCORES.md)."""
+"""Tasks in which the adapter was no better than leaving the picture alone when it was last measured (assets/SCORES.md)."""
 SURE = 0.35                                          # from here on a sentence counts as understood
 KIND = "edit"
 

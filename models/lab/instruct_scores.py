@@ -115,8 +115,10 @@ def run_instruct_scores(painter: Painter, drawings: tuple[Sequence[Item], np.nda
         words += captions
         print(line, flush=True)
     contact_sheet(shown, words, columns=9).save(sheet, quality=80)
+    ships = "" if path.parent == ASSETS / "adapters" else (" These weights do not ship: the errors fall because answers are mixtures of what might "
+                                                           "be meant, pale and soft to the eye.")
     text = "\n".join([f"{count} held-out pictures a task, the student, {steps} step, {datetime.date.today().isoformat()}, {machine()}, {command}. "
-                      f"{saved.recipe.get('updates', 0):,} updates of {saved.recipe['config']['batch_size']}.",
+                      f"{saved.recipe.get('updates', 0):,} updates of {saved.recipe['config']['batch_size']}.{ships}",
                       "Error where the task changes something, in grey values; the interval is that of the paired difference to the picture itself.", "",
                       "| task | the picture itself | told ↓ | paraphrased ↓ | 95 % of told less itself | elsewhere ↓ | |", "|---|---|---|---|---|---|---|",
                       *lines])
