@@ -108,7 +108,8 @@ class Trainer:
         eps = torch.cat([eps, -eps])[: recipe.draws]
         cond, target = self._cond(base, len(eps)), self._latents.expand(len(eps), -1, -1, -1)
         with torch.enable_grad(), _mixed(base):
-            answer = Answer(base.denoise(target + sigma * eps, sigma, cond, {}).float(), target, sigma, cond)
+            answer = Answer(base.denoise(target + sigma * eps, sigma, cond, {}).float(), target, sigma, cond,
+                            getattr(base, "prediction", "sample") == "epsilon")
             loss = sum(weight * part(answer) for weight, part in recipe.losses)
             (loss * (HALF_SCALE if base.dtype == torch.float16 else 1.0)).backward()
         for group in self._optimizer.param_groups:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +197,20 @@ def test_sizes_follow_the_picture() -> None:
     assert extent_for(spec, drawing()) == Extent(512, 512)
     wide = Picture.from_array(np.zeros((100, 200, 3), np.uint8))
     assert extent_for(spec, wide) == Extent(728, 360)
+
+
+@pytest.mark.parametrize("name", ["tiny-sd1", "tiny-sd2"])
+def test_stable_diffusion_learns_by_the_same_code(sd_folder: Path, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Epsilon and v: loss falls, and the key is read back as a LoRA of that family."""
+    from models.engine import open_engine
+    monkeypatch.setattr(flow, "extent_for", lambda spec, picture: Extent(64, 64))
+    monkeypatch.setattr("models.tuning.trainer.visits", lambda window: repeat(0.5))      # one level, so that losses compare
+    engine = open_engine(bases=[str(sd_folder / name)], device="cpu", models_dir=tmp_path / "models", cache_dir=tmp_path / "cache")
+    try:
+        told = list(tune(engine, drawing(), Tune(base=name, shows="a red ball", every=6)))
+        key = told[-1].key
+        assert key.base == name and np.isfinite(told[-1].loss) and told[-1].loss < told[0].loss
+        job = replace(job_of(Edit("a blue ball", key, drawing())), steps=2)
+        assert (engine.render(job).pixels != engine.render(job.but(adapters=())).pixels).any()
+    finally:
+        engine.close()
