@@ -19,7 +19,6 @@ from starlette.routing import Route
 
 from models.decoding import decode
 from models.errors import BadInput, StudioError
-from models.flows.upscale import TIMES, upscale
 from models.job import Extent
 from studio.api.asked import body, refusal
 from studio.api.jobs import job_from
@@ -64,7 +63,7 @@ class Mcp:
                 "prompt": text, "style": styles, "seed": number, "steps": number | {"minimum": spec.min_steps, "maximum": spec.max_steps},
                 "width": number, "height": number, "picture": picture, "freedom": {"type": "number", "minimum": 0, "maximum": 1}, "base": text},
                 ("prompt",), self.paint, True),
-            Tool("upscale", "Enlarge a picture.", {"picture": picture, "times": {"enum": list(TIMES)}}, ("picture",), self.upscale),
+            Tool("upscale", "Enlarge a picture.", {"picture": picture, "times": {"enum": [2, 4, 8]}}, ("picture",), self.upscale),
             Tool("read_picture", "Say how a picture was made, from its file's metadata.", {"picture": picture}, ("picture",), self.read),
             Tool("search_library", "Find kept pictures by the words of their prompts.", {"words": text}, ("words",), self.search),
             Tool("models", "The models that can paint, and what they know.", {}, (), self.models))}
@@ -140,6 +139,7 @@ class Mcp:
                 _text(" ".join([f"Seed {job.seeds[0]}, {result.job.extent} px, kept in the library as {item.id}.", *result.notes]))]
 
     def upscale(self, given: dict[str, Any]) -> list[dict[str, Any]]:
+        from models.flows.upscale import upscale
         best = upscalers_here(self.engine.catalog)[0]["id"]
         bigger = upscale(self.engine, decode(file_in(given["picture"])), given.get("times", 2), best, session="mcp")
         return [_image(png_text(bigger.array)), _text(f"{bigger.width}x{bigger.height} px.")]

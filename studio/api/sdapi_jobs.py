@@ -15,7 +15,6 @@ from PIL import Image
 
 from models.decoding import decode
 from models.errors import BadInput, UnknownId
-from models.flows.upscale import upscale, upscalers
 from models.job import MAX_GUIDANCE, MAX_SEED, AdapterUse, Extent, Job, Picture, Result
 from studio.export import png
 from studio.library.recipe import fitted
@@ -203,11 +202,13 @@ def answer(asked: Mapping[str, Any], wanted: Wanted, results: Sequence[Result], 
 
 def upscalers_here(catalog: Any) -> list[dict[str, Any]]:
     """Those whose files are here, best first."""
+    from models.flows.upscale import upscalers
     return [one for one in upscalers(catalog) if one["here"]]
 
 
 def enlarged(picture: Picture, asked: Mapping[str, Any], engine: Any) -> str:
     """The picture at `upscaling_resize` times its size, or at the size that is asked for, as base64 PNG."""
+    from models.flows.upscale import upscale
     name, known = asked.get("upscaler_1") or "None", {one["id"]: one for one in upscalers_here(engine.catalog)}
     if name != "None" and name not in known:
         raise UnknownId(f'There is no upscaler "{str(name)[:40]}".', f"Known: None, {', '.join(known)}.")

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,6 +155,7 @@ def test_every_parameterisation_gives_x0(sd_folder: Path, prediction: str) -> No
     def right(sample: torch.Tensor, timestep: torch.Tensor, encoder_hidden_states: object, return_dict: bool) -> tuple[torch.Tensor]:
         seen.append((sample, float(timestep)))
         return (answer,)
+    right.config = SimpleNamespace(in_channels=4)
     base.network = right
     assert torch.allclose(base.denoise(x0 + sigma * eps, sigma, None, {}), x0, atol=1e-5)
     assert torch.allclose(seen[0][0], alpha * x0 + s * eps, atol=1e-6)

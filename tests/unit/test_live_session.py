@@ -157,6 +157,9 @@ def test_refine_keeps_seed_and_drawing_and_uses_more_steps(library):
     preview, better = painter.jobs[-2:]
     assert better == preview.but(steps=4) and better.seeds == (11,)
     assert page.session.strip.frames[-1].settled and page.kinds()[-1] == "refine"
+    until_s = time.monotonic() + 10                  # the note is written in a thread of its own, which the closed page does not wait for
+    while not library.journaled("client") and time.monotonic() < until_s:
+        time.sleep(0.01)
     assert library.journaled("client")[0] == better
 
 

@@ -56,7 +56,8 @@ def ids(shelf: Shelf, **question: str) -> list[str]:
 
 def test_the_folders_are_made_where_there_are_none(shelf: Shelf, folder: Path) -> None:
     assert ids(shelf) == []
-    assert {path.name for path in folder.iterdir()} == {"bases", "loras", "controlnets", "t2i", "ip_adapters", "embeddings", "vaes", "layerdiffuse", "upscalers"}
+    kinds = {"bases", "loras", "controlnets", "t2i", "ip_adapters", "embeddings", "vaes", "layerdiffuse", "upscalers"}
+    assert {path.name for path in folder.iterdir()} == kinds
 
 
 def test_what_a_header_says_is_known_and_can_be_searched(shelf: Shelf, folder: Path) -> None:

@@ -239,7 +239,7 @@ def test_the_server_function_answers_in_flat_lists(engine: Engine) -> None:
 
 
 def test_annotators_without_weights_are_not_offered_and_say_what_is_missing(engine: Engine) -> None:
-    assert annotators(engine) == [("lines", "Thin lines"), ("canny", "Canny edges")]
+    assert annotators(engine) == [("lines", "Thin lines"), ("canny", "Canny edges"), ("pair:unicon", "UniCon, read by the painter itself")]
     with pytest.raises(UnknownId, match='no percept "magic".*Known: .*lines'):
         strokes_from(engine, encoded(photo(64)), "magic")
     with pytest.raises(MissingWeights, match="models convert"):
@@ -251,7 +251,7 @@ def test_an_annotator_whose_weights_came_is_offered(engine: Engine) -> None:
     file = Path(engine.catalog.annotators_dir) / "table5_pidinet.safetensors"
     file.parent.mkdir(parents=True)
     file.touch()
-    assert [id for id, _ in annotators(engine)] == ["lines", "canny", "pidinet"]
+    assert [id for id, _ in annotators(engine)] == ["lines", "canny", "pidinet", "pair:unicon"]
     file.unlink()
 
 
