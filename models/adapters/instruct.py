@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from models import checkpoint, pixels
-from models.adapters._fit import check_fits, own_header
-from models.adapters._networks import filled, name_of, shipped
+from models.adapters._fit import check_fits
+from models.adapters._networks import filled
+from models.adapters._own import recognised, shipped_specs
 from models.contracts import Base, Hooks, Step
 from models.devices import Device
 from models.errors import BadInput, Incompatible
@@ -25,30 +26,20 @@ from models.job import AdapterUse, Job
 from models.nets.instruct import KIND, LOOK_TIME, Instruct, Source, Taps, tap_places, tapped
 from models.nets.prepack import packed_bytes, prepack
 from models.sampling import vp_sigmas
-from models.spec import EMBEDDED, AdapterSpec, WeightFile, slug
+from models.spec import AdapterSpec
 from models.weights import locate
 
 KEPT = 4                                             # (picture, sentence) pairs a base remembers
 LOOK_SIGMA = float(vp_sigmas()[int(LOOK_TIME)])
+FACTS: dict[str, Any] = dict(kind="edit", needs_image=True, claims=("edit",), order=67)
 
 
 def recognise(source: str) -> AdapterSpec | None:
     """The spec of our own file; None for anything else."""
-    path = Path(source).expanduser().absolute()
-    return _spec(path, WeightFile(str(path), path.stat().st_size)) if path.is_file() and path.suffix == ".safetensors" else None
+    return recognised(source, KIND, **FACTS)
 
 
-def _spec(path: Path, file: WeightFile) -> AdapterSpec | None:
-    meta = own_header(path, KIND)
-    if meta is None:
-        return None
-    name = name_of(path)
-    return AdapterSpec(
-        id=slug(name), title=meta.get("modelspec.title") or name, kind="edit", arch=EMBEDDED, files=(file,), bytes=file.bytes, needs_image=True,
-        claims=("edit",), order=67, knows=meta.get("modelspec.description", ""), licence=meta.get("modelspec.license", ""))
-
-
-SPECS = tuple(_spec(path, WeightFile(f"adapters/{path.name}", path.stat().st_size)) for path in shipped(KIND))
+SPECS = shipped_specs(KIND, **FACTS)
 
 
 @dataclass(frozen=True)

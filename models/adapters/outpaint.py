@@ -16,8 +16,9 @@ import torch
 from torch import Tensor
 
 from models import checkpoint, pixels
-from models.adapters._fit import check_fits, own_header
-from models.adapters._networks import filled, name_of, shipped
+from models.adapters._fit import check_fits
+from models.adapters._networks import filled
+from models.adapters._own import recognised, shipped_specs
 from models.contracts import Base, Hooks
 from models.devices import Device
 from models.errors import BadInput, Incompatible
@@ -25,32 +26,22 @@ from models.job import AdapterUse, Extent, Job, Picture
 from models.nets.attention import LowRank, key_of
 from models.nets.outpaint import ANCHOR, KIND, Outpaint, Sight, attached, cells_of
 from models.nets.prepack import packed_bytes, prepack
-from models.spec import EMBEDDED, AdapterSpec, WeightFile, slug
+from models.spec import AdapterSpec
 from models.weights import locate
 
 Box = tuple[float, float, float, float]
 WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
 KEPT = 4                                             # views a base remembers
 MOST_TIMES = 64.0                                    # of the anchor's sides: farther away nothing can be said of it
+FACTS: dict[str, Any] = dict(kind="outpaint", grants=("outpainting",), order=64, max_strength=1.0)
 
 
 def recognise(source: str) -> AdapterSpec | None:
     """The spec of our own file; None for anything else."""
-    path = Path(source).expanduser().absolute()
-    return _spec(path, WeightFile(str(path), path.stat().st_size)) if path.is_file() and path.suffix == ".safetensors" else None
+    return recognised(source, KIND, **FACTS)
 
 
-def _spec(path: Path, file: WeightFile) -> AdapterSpec | None:
-    meta = own_header(path, KIND)
-    if meta is None:
-        return None
-    name = name_of(path)
-    return AdapterSpec(
-        id=slug(name), title=meta.get("modelspec.title") or name, kind="outpaint", arch=EMBEDDED, files=(file,), bytes=file.bytes,
-        grants=("outpainting",), order=64, max_strength=1.0, knows=meta.get("modelspec.description", ""), licence=meta.get("modelspec.license", ""))
-
-
-SPECS = tuple(_spec(path, WeightFile(f"adapters/{path.name}", path.stat().st_size)) for path in shipped(KIND))
+SPECS = shipped_specs(KIND, **FACTS)
 
 
 class OutpaintAdapter:

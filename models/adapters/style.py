@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from models import checkpoint, pixels
-from models.adapters._fit import check_fits, own_header
-from models.adapters._networks import filled, name_of, shipped
+from models.adapters._fit import check_fits
+from models.adapters._networks import filled
+from models.adapters._own import recognised, shipped_specs
 from models.contracts import Base, Hooks
 from models.devices import Device
 from models.errors import Incompatible
@@ -24,29 +26,19 @@ from models.job import AdapterUse, Job, Picture
 from models.nets.attention import key_of
 from models.nets.prepack import packed_bytes, prepack
 from models.nets.style import KIND, Pass, Restyle, Style, attached, eye_view, restyled
-from models.spec import EMBEDDED, AdapterSpec, WeightFile, slug
+from models.spec import AdapterSpec
 from models.weights import locate
 
 PICTURES, STYLES_KEPT = 2, 8                         # the style and what is restyled; styles that an adapter remembers
+FACTS: dict[str, Any] = dict(kind="style", needs_image=True, max_images=PICTURES, max_strength=1.0, order=80)
 
 
 def recognise(source: str) -> AdapterSpec | None:
     """The spec of our own file; None for anything else."""
-    path = Path(source).expanduser().absolute()
-    return _spec(path, WeightFile(str(path), path.stat().st_size)) if path.is_file() and path.suffix == ".safetensors" else None
+    return recognised(source, KIND, **FACTS)
 
 
-def _spec(path: Path, file: WeightFile) -> AdapterSpec | None:
-    meta = own_header(path, KIND)
-    if meta is None:
-        return None
-    name = name_of(path)
-    return AdapterSpec(
-        id=slug(name), title=meta.get("modelspec.title") or name, kind="style", arch=EMBEDDED, files=(file,), bytes=file.bytes, needs_image=True,
-        max_images=PICTURES, max_strength=1.0, order=80, knows=meta.get("modelspec.description", ""), licence=meta.get("modelspec.license", ""))
-
-
-SPECS = tuple(_spec(path, WeightFile(f"adapters/{path.name}", path.stat().st_size)) for path in shipped(KIND))
+SPECS = shipped_specs(KIND, **FACTS)
 
 
 @dataclass

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from models import checkpoint, pixels
-from models.adapters._fit import check_fits, own_header
-from models.adapters._networks import filled, name_of, shipped
+from models.adapters._fit import check_fits
+from models.adapters._networks import filled
+from models.adapters._own import recognised, shipped_specs
 from models.contracts import Base, Hooks, Step
 from models.devices import Device
 from models.errors import BadInput, Incompatible
@@ -21,30 +22,20 @@ from models.job import AdapterUse, Job
 from models.nets.attention import self_attention
 from models.nets.prepack import packed_bytes, prepack
 from models.nets.unic import KIND, Kept, Memory, Unic, attached
-from models.spec import EMBEDDED, AdapterSpec, WeightFile, slug
+from models.spec import AdapterSpec
 from models.weights import locate
 
 KEPT = 4                                             # (picture, sentence) pairs a base remembers
 DRAWN = "edges"                                      # the task whose picture comes white on black, as control pictures do
+FACTS: dict[str, Any] = dict(kind="instruct", needs_image=True, control="edges", order=66)
 
 
 def recognise(source: str) -> AdapterSpec | None:
     """The spec of our own file; None for anything else."""
-    path = Path(source).expanduser().absolute()
-    return _spec(path, WeightFile(str(path), path.stat().st_size)) if path.is_file() and path.suffix == ".safetensors" else None
+    return recognised(source, KIND, **FACTS)
 
 
-def _spec(path: Path, file: WeightFile) -> AdapterSpec | None:
-    meta = own_header(path, KIND)
-    if meta is None:
-        return None
-    name = name_of(path)
-    return AdapterSpec(
-        id=slug(name), title=meta.get("modelspec.title") or name, kind="instruct", arch=EMBEDDED, files=(file,), bytes=file.bytes, needs_image=True,
-        control="edges", order=66, knows=meta.get("modelspec.description", ""), licence=meta.get("modelspec.license", ""))
-
-
-SPECS = tuple(_spec(path, WeightFile(f"adapters/{path.name}", path.stat().st_size)) for path in shipped(KIND))
+SPECS = shipped_specs(KIND, **FACTS)
 
 
 class UnicAdapter:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -16,6 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from models.errors import BadInput, InUse, StudioError, UnknownId
+from studio.guard import own_site
 
 STATUS: tuple[tuple[type[StudioError], int], ...] = ((UnknownId, 404), (InUse, 409), (StudioError, 400))
 BYTES = "application/octet-stream"
@@ -24,8 +24,7 @@ Read = Callable[[Request], Awaitable[Any]]
 
 def check_own_page(request: Request) -> None:
     """Raises BadInput for what a page of another site sent."""
-    origin = request.headers.get("origin")
-    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+    if not own_site(request.headers):
         raise BadInput("A page of another site asked for this.", "Open the studio itself.")
 
 

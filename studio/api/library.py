@@ -4,19 +4,17 @@ A change is taken only as JSON or bytes from a page of this very host. Nothing h
 """
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from models.errors import BadInput
 from studio.api.asked import json_object, raw, route
+from studio.api.sdapi_jobs import png_text
 from studio.export import png
 from studio.library import recipe
 from studio.library.store import Library, Query
@@ -121,7 +119,4 @@ def whole_in(asked: Any, name: str, default: int) -> int:
 
 
 def data_url(pixels: np.ndarray) -> str:
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(out.getvalue()).decode()}"
-
+    return f"data:image/png;base64,{png_text(pixels)}"

@@ -147,7 +147,7 @@ class SdApi:
         return {"info": text, "items": {"parameters": text}, "parameters": said}
 
     def options(self) -> dict[str, Any]:
-        return {"sd_model_checkpoint": jobs.title_of(self.base), "sd_checkpoint_hash": "", "sd_vae": "Automatic", "CLIP_stop_at_last_layers": 1,
+        return {"sd_model_checkpoint": self.base, "sd_checkpoint_hash": "", "sd_vae": "Automatic", "CLIP_stop_at_last_layers": 1,
                 "samples_format": "png"}
 
     def set_options(self, asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,7 +164,7 @@ class SdApi:
         return [{"name": one["id"], "model_name": None, "model_path": None, "model_url": None, "scale": one["scale"]} for one in known]
 
     def models(self) -> list[dict[str, Any]]:
-        return [{"title": jobs.title_of(id), "model_name": id, "hash": None, "sha256": None, "filename": id, "config": None}
+        return [{"title": id, "model_name": id, "hash": None, "sha256": None, "filename": id, "config": None}
                 for id in self.engine.catalog.bases]
 
     def loras(self) -> list[dict[str, Any]]:

@@ -53,10 +53,6 @@ def words(asked: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def title_of(base: str) -> str:
-    return base
-
-
 def base_called(catalog: Any, wished: Any) -> str:
     """The id of a base by A1111's title, "name.safetensors [hash]". Raises UnknownId with those that exist."""
     name = str(wished).partition(" [")[0]
